@@ -1,0 +1,24 @@
+/* Clock: time as a parameter. Whoever decides takes `now_ms` as an argument; whoever acts holds a Clock.
+ *
+ * wall_ms: milliseconds since 1970 UTC, may jump; for people and for deadlines that outlive a process.
+ * steady_ms: milliseconds from any start, never goes back; for time-outs and intervals.
+ */
+#pragma once
+#include <stdint.h>
+
+typedef struct Clock Clock;
+struct Clock {
+    int64_t (*wall_ms)(Clock *clock);
+    int64_t (*steady_ms)(Clock *clock);
+};
+
+Clock *clock_system(void); /* static */
+
+static inline int64_t clock_wall_ms(Clock *clock) { return clock->wall_ms(clock); }
+static inline int64_t clock_steady_ms(Clock *clock) { return clock->steady_ms(clock); }
+
+enum { CLOCK_TEXT_SIZE = 25 }; /* "2026-11-21T20:15:00.123Z" and NUL */
+void clock_to_text(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE]); /* RFC 3339, UTC */
+/* RFC 3339 in UTC with optional milliseconds; -1 when it is not. */
+int clock_from_text(const char *text, int64_t *out_ms);
+void clock_sleep_ms(int64_t ms);

@@ -1,0 +1,47 @@
+/* File: opening, writing and removing beneath a directory descriptor, durably.
+ *
+ * "Durable" here means: file fsync → rename → fsync of the directory, with close() checked. A path given
+ * together with a `dir` descriptor is untrusted unless said otherwise: it is opened with openat2
+ * RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS, so neither "..", an absolute path nor a link can lead out.
+ */
+#pragma once
+#include "base/buffer.h"
+#include "base/error.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Open beneath `dir`; `flags` as for open(2) (O_CLOEXEC is added). -1 with errno set: callers word the error. */
+int file_open_beneath(int dir, const char *path, int flags, mode_t mode);
+/* The same, and no symbolic link anywhere in `path`. */
+int file_open_no_links(int dir, const char *path, int flags, mode_t mode);
+
+/* A directory by any path (trusted: the plan's or the user's), made with its parents when missing. Caller closes. */
+int file_open_dir(const char *path, int *out, Error *error);
+int file_make_dirs(const char *path, mode_t mode, Error *error);
+/* A directory beneath `dir`, each missing part made with `mode`, no links followed. Caller closes. */
+int file_open_dir_beneath(int dir, const char *path, mode_t mode, int *out, Error *error);
+
+/* The whole file as bytes; refuses more than `limit` bytes. `out` is appended to. `dir` may be AT_FDCWD,
+ * and then any path goes. ENOENT shows in error->number. */
+int file_read(int dir, const char *path, size_t limit, Buffer *out, Error *error);
+
+/* Write all of it, retrying short writes. */
+int file_write_all(int fd, const void *bytes, size_t size, Error *error);
+/* Replace `name` (one component) in `dir` in one durable step. */
+int file_replace(int dir, const char *name, const void *bytes, size_t size, mode_t mode, Error *error);
+/* fsync a directory, so that the names in it last. */
+int file_sync_dir(int dir, Error *error);
+/* syncfs: everything written to the file system that holds `dir`. */
+int file_sync_all(int dir, Error *error);
+
+/* Remove `name` in `dir`, with everything below it; links are removed, never followed, mounts not entered.
+ * Missing is success. */
+int file_remove_tree(int dir, const char *name, Error *error);
+
+/* lstat beneath: 1 exists, 0 does not, -1 error. */
+int file_exists(int dir, const char *path, Error *error);
+
+/* "dir/name", or name alone where it is absolute. Caller frees. */
+char *file_join(const char *dir, const char *name);

@@ -1,0 +1,39 @@
+/* Cli: the table of verbs, and what every verb gets.
+ *
+ * A verb is one row: names, arguments, options, help with an example, and a function. main() finds the row, parses
+ * the options that every verb takes (--state, --json, --lang, --color, -q, --help), and calls it. The function
+ * returns the process's exit status (interface.md has the table); errors go through cli_fail().
+ */
+#pragma once
+#include "base/error.h"
+#include "base/text.h"
+#include "cli/options.h"
+#include <stdbool.h>
+#include <stdio.h>
+
+typedef struct Cli {
+    Language language;
+    bool json;
+    bool color;
+    bool quiet;
+    bool terminal;     /* standard output is one */
+    const char *state; /* folder of journal and restore points; made when first needed */
+} Cli;
+
+typedef struct CliVerb {
+    const char *name;      /* "pack", "key new" */
+    const char *arguments; /* "DIR" — for the usage line */
+    const char *summary;   /* one line; a message id */
+    const char *help;      /* paragraphs; a message id */
+    const char *example;   /* one command line */
+    const Option *options; /* its own, ended by a zero row; NULL: none */
+    int positional_min, positional_max;
+    int (*run)(Cli *cli, const Arguments *arguments);
+} CliVerb;
+
+/* Say why on standard error ("upkeep: …" in the user's language; with --json a result line on standard output) and
+ * give back the exit status of its kind. */
+int cli_fail(Cli *cli, const Error *error);
+
+/* Text for people on standard output, translated; nothing with --json or -q. */
+void cli_print(const Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -1,0 +1,167 @@
+/* Plan: the YAML that people write, compiled into an immutable, checked document with a digest.
+ *
+ * plan_compile() reads YAML, refuses what it does not know (with line and column), fills in every default and
+ * checks what the parts say about each other. plan_to_json() writes the compiled plan canonically; plan_from_json()
+ * reads it back — the engine runs only that. The plan's digest is the digest of that canonical text with the
+ * digest of the package in it: a changed plan or a changed package is another digest.
+ *
+ * Strings may name ${host.name}, ${service.name}, ${service.root}, ${package.version} and ${vars.NAME};
+ * plan_for_host() replaces them for one host. Everything lives in the arena given.
+ */
+#pragma once
+#include "base/arena.h"
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/node.h"
+#include "model/schema.h"
+#include <jansson.h>
+
+typedef struct PlanProcess {
+    StringList command;
+    PairList env;
+    const char *stop_signal;
+    int64_t stop_timeout_ms;
+    const char *log; /* relative to the host's root */
+} PlanProcess;
+
+typedef struct PlanCommands {
+    StringList start, stop, status;
+    int64_t timeout_ms; /* for each of them */
+} PlanCommands;
+
+typedef struct PlanRun { /* exactly one is set */
+    PlanProcess *process;
+    const char *systemd;
+    PlanCommands *commands;
+} PlanRun;
+
+typedef struct PlanHttp {
+    const char *url;
+    int64_t status;   /* 0: any 2xx or 3xx */
+    const char *body; /* text the body must contain, or NULL */
+    int64_t timeout_ms;
+} PlanHttp;
+
+typedef struct PlanTcp {
+    const char *address; /* host:port */
+    int64_t timeout_ms;
+} PlanTcp;
+
+typedef struct PlanCommand {
+    StringList run;
+    const char *version; /* a range the version in the output must be in, or NULL */
+    const char *regex;   /* how to find it: first group; NULL: the first thing that looks like one */
+    int64_t timeout_ms;
+} PlanCommand;
+
+typedef struct PlanVersionProbe { /* http + json, or command */
+    const char *http;
+    const char *json; /* RFC 6901 pointer */
+    StringList command;
+    const char *regex;
+    int64_t timeout_ms;
+} PlanVersionProbe;
+
+typedef struct PlanHealth {
+    const char *name;
+    PlanHttp *http; /* exactly one of the three */
+    PlanTcp *tcp;
+    PlanCommand *command;
+    int64_t every_ms;
+    int64_t healthy_after;
+    int64_t deadline_ms;
+    int64_t fail_after;
+} PlanHealth;
+typedef struct PlanHealthList { PlanHealth *items; size_t count; } PlanHealthList;
+
+typedef struct PlanCpu { int64_t cores; } PlanCpu;
+typedef struct PlanMemory { Amount free; } PlanMemory; /* bytes or percent of the total */
+typedef struct PlanDisk { const char *path; Amount free; Amount inodes; } PlanDisk; /* inodes: number or percent */
+typedef struct PlanOs { const char *id; const char *version; } PlanOs;
+typedef struct PlanKernel { const char *version; } PlanKernel;
+typedef struct PlanTls { const char *address; int64_t valid_for_ms; const char *ca; int64_t timeout_ms; } PlanTls;
+typedef struct PlanPortFree { int64_t port; } PlanPortFree;
+typedef struct PlanPortFreeText { const char *port; } PlanPortFreeText;
+typedef struct PlanClock { int64_t skew_ms; } PlanClock;
+
+typedef struct PlanCheck { /* a name, and exactly one check */
+    const char *name; /* never NULL once compiled */
+    PlanCpu *cpu;
+    PlanMemory *memory;
+    PlanDisk *disk;
+    PlanOs *os;
+    PlanKernel *kernel;
+    PlanCommand *command;
+    PlanTcp *tcp;
+    PlanHttp *http;
+    PlanTls *tls;
+    PlanPortFreeText *port_free;
+    PlanClock *clock;
+} PlanCheck;
+typedef struct PlanCheckList { PlanCheck *items; size_t count; } PlanCheckList;
+
+typedef struct PlanService {
+    const char *name;
+    const char *root;
+    const char *user; /* NULL: whoever runs the agent */
+    PlanRun run;
+    PlanVersionProbe *version; /* NULL: the running version is not asked for */
+    StringList config, data;
+    const char *rollback_data;      /* restore | keep */
+    const char *rollback_confirmed; /* keep-data | restore-data | hold */
+    int64_t keep_releases;
+} PlanService;
+
+typedef struct PlanPackage {
+    const char *file; /* absolute once compiled */
+    StringList trust; /* absolute paths of public keys */
+    int64_t signatures; /* how many of them must have signed */
+    const char *from;   /* version range or NULL */
+    bool downgrade;     /* allowed */
+} PlanPackage;
+
+typedef struct PlanHost {
+    const char *name;
+    const char *root; /* NULL: service.root */
+    PairList labels, vars;
+} PlanHost;
+typedef struct PlanHostList { PlanHost *items; size_t count; } PlanHostList;
+
+typedef struct PlanRestorePoint {
+    const char *to; /* NULL: <state>/restore-points */
+    int64_t keep;
+} PlanRestorePoint;
+
+typedef struct PlanStage {
+    const char *name;
+    Amount hosts;    /* how many of those not yet in an earlier stage; 0 items: all selected */
+    PairList select; /* labels that must all match */
+    Amount batch;
+    int64_t soak_ms;
+} PlanStage;
+typedef struct PlanStageList { PlanStage *items; size_t count; } PlanStageList;
+
+typedef struct PlanRollout {
+    PlanStageList stages;
+    Amount max_unavailable;
+    int64_t confirm_deadline_ms;
+} PlanRollout;
+
+typedef struct PlanChange {
+    const char *title;
+    const char *kind; /* normal | emergency */
+} PlanChange;
+
+typedef struct Plan {
+    int64_t upkeep; /* format of the plan: 1 */
+    PlanChange change;
+    const char *environment;
+    PlanService service;
+    PlanPackage package;
+    PlanHostList hosts;
+    PlanCheckList preflight;
+    PlanRestorePoint restore_point;
+    PlanRollout rollout;
+    PlanHealthList health;
+    const char *on_failure; /* rollback | hold */
+} Plan;

@@ -1,0 +1,114 @@
+/* Tree: what a directory holds — every entry with type, mode, owner, size, digest and extended attributes.
+ *
+ * One description serves the package manifest, the record of an installed release, and the restore point. Entries
+ * are sorted by path, bytewise; parents stand before what is in them; the root itself has no entry. Written
+ * as text a tree is one JSON object a line (so that 50,000 entries never stand in memory as JSON at once):
+ *
+ *   {"mode":"0755","owner":"0:0","path":"bin","type":"directory"}
+ *   {"mode":"0644","owner":"0:0","path":"a.txt","sha256":"…","size":12,"type":"file"}
+ *   {"path":"b.txt","target":"a.txt","type":"hardlink"}         target: an earlier file entry's path
+ *   {"owner":"0:0","path":"l","target":"a.txt","type":"symlink"}
+ *   … "sparse":true on files with holes; "xattrs":{"security.capability":"<base64>"} where there are any;
+ *   a path or target that is not UTF-8 stands as "path_base64" / "target_base64".
+ *
+ * Untrusted text: tree_parse_line refuses absolute paths, empty parts, ".", "..", NUL, paths over 4,095 bytes,
+ * parts over 255, unknown types and keys, sizes over TREE_FILE_SIZE_MAX, modes beyond 07777; tree_finish refuses
+ * duplicates, disorder, an entry below something that is no directory, hard links to anything but a file, symbolic
+ * links that lead out of the tree, and sums over the limits.
+ */
+#pragma once
+#include "base/arena.h"
+#include "base/buffer.h"
+#include "base/digest.h"
+#include "base/error.h"
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define TREE_FILE_SIZE_MAX  (UINT64_C(256) << 30)
+#define TREE_TOTAL_SIZE_MAX (UINT64_C(1) << 40)
+enum { TREE_ENTRIES_MAX = 2000000 };
+
+typedef enum TreeType { TREE_DIRECTORY, TREE_FILE, TREE_SYMLINK, TREE_HARDLINK } TreeType;
+
+typedef struct TreeXattr {
+    const char *name;
+    const uint8_t *value;
+    size_t size;
+} TreeXattr;
+
+/* How a file looked when it was read: if all of it is the same later, so are the bytes (as git's index has it).
+ * Only restore points keep it; `changed_ns` == 0 means unknown. */
+typedef struct TreeStamp {
+    uint64_t inode;
+    int64_t modified_ns;
+    int64_t changed_ns;
+} TreeStamp;
+
+typedef struct TreeEntry {
+    const char *path;
+    const char *target; /* symlink: its text; hardlink: path of the first name */
+    const TreeXattr *xattrs;
+    uint64_t size;
+    TreeStamp stamp;
+    Digest digest; /* files only */
+    uint32_t xattr_count;
+    uid_t uid;
+    gid_t gid;
+    uint16_t mode; /* permission bits, 07777 */
+    uint8_t type;  /* TreeType */
+    bool sparse;
+} TreeEntry;
+
+typedef struct Tree {
+    Arena *arena; /* everything lives here */
+    TreeEntry *entries;
+    size_t count, capacity;
+    uint64_t total_size; /* of all files, apparent */
+} Tree;
+
+Tree *tree_new(void); /* empty; add entries in any order, then tree_finish() */
+void tree_free(Tree *tree);
+static inline void tree_cleanup(Tree **tree) { tree_free(*tree); }
+#define TREE_AUTO __attribute__((cleanup(tree_cleanup))) Tree *
+
+/* A zeroed entry at the end; strings put into it must live in tree->arena. */
+TreeEntry *tree_add(Tree *tree);
+/* Sort, sum up and check the whole (see above). ERROR_INVALID names the offending path. */
+int tree_finish(Tree *tree, Error *error);
+/* Binary search in a finished tree; NULL when there is no such path. */
+TreeEntry *tree_find(const Tree *tree, const char *path);
+
+/* Text, a line an entry. `size` excludes the newline. */
+void tree_write_line(const TreeEntry *entry, Buffer *out);
+int tree_parse_line(Tree *tree, const char *line, size_t size, Error *error);
+/* All lines of a finished tree, each with its newline; the digest of that text names the tree. */
+Digest tree_digest(const Tree *tree);
+
+/* Describe what is below `dir`. Sockets, devices and FIFOs are refused (or passed over with skip_special). Files
+ * are hashed on all processors; those whose stamp equals `prior`'s entry of the same path are not read again.
+ * A file that changes while it is read is read once more, then refused. */
+typedef struct TreeScan {
+    const Tree *prior;  /* may be NULL */
+    const char *prefix; /* scan only this entry of `dir` (a file, link or folder, itself included); NULL: all */
+    bool skip_special;
+    bool stamps;        /* keep TreeStamps in the result */
+} TreeScan;
+int tree_scan(int dir, const TreeScan *options, Tree **out, Error *error);
+
+/* Hold what is on disk below `dir` against `tree`: each difference is a line for `on_difference` ("changed:
+ * bin/x", "missing: …", "unexpected: …", "mode: …"), at most `limit` of them. *count_out is their full number.
+ * `quick` compares types, modes, owners and sizes only; else every byte is read. */
+typedef void (*TreeDifference)(void *context, const char *path, const char *what);
+int tree_compare(int dir, const Tree *tree, bool quick, TreeDifference on_difference, void *context,
+                 size_t *count_out, Error *error);
+
+/* Make the folders, links and hard links of `tree` below the empty `dir`, and open its files for writing: the
+ * skeleton that install and restore then fill. Metadata is set last, children before parents:
+ * chown, chmod, xattrs, times — chown clears set-uid bits and capabilities. */
+int tree_make_folders(int dir, const Tree *tree, Error *error);
+int tree_make_links(int dir, const Tree *tree, Error *error);
+/* Owners are set only when we are root; modified_ns == 0 gives the fixed time TREE_TIME_S. */
+int tree_set_metadata(int dir, const Tree *tree, Error *error);
+#define TREE_TIME_S 315532800 /* 1980-01-01: the time stamped on entries that carry none */
