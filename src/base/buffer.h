@@ -14,7 +14,8 @@ typedef struct Buffer {
 void buffer_append(Buffer *buffer, const void *bytes, size_t size);
 void buffer_text_append(Buffer *buffer, const char *text);
 void buffer_printf(Buffer *buffer, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void buffer_vprintf(Buffer *buffer, const char *format, va_list arguments) __attribute__((format(printf, 2, 0)));
+void buffer_vprintf(Buffer *buffer, const char *format, va_list arguments)
+    __attribute__((format(printf, 2, 0)));
 const char *buffer_text(const Buffer *buffer);
 void buffer_clear(Buffer *buffer); /* keeps the memory */
 void buffer_free(Buffer *buffer);

@@ -18,11 +18,11 @@ static inline int fd_take(int *fd) {
     return taken;
 }
 
-#define FD_AUTO __attribute__((cleanup(cleanup_fd))) int
+#define FD_AUTO   __attribute__((cleanup(cleanup_fd))) int
 #define FREE_AUTO __attribute__((cleanup(cleanup_pointer)))
-#define pointer_take(pointer)              \
-    ({                                     \
-        __typeof__(*(pointer)) taken_ = *(pointer); \
-        *(pointer) = NULL;                 \
-        taken_;                            \
+#define pointer_take(pointer)                                                                                \
+    ({                                                                                                       \
+        __typeof__(*(pointer)) taken_ = *(pointer);                                                          \
+        *(pointer) = NULL;                                                                                   \
+        taken_;                                                                                              \
     })

@@ -12,12 +12,14 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Open beneath `dir`; `flags` as for open(2) (O_CLOEXEC is added). -1 with errno set: callers word the error. */
+/* Open beneath `dir`; `flags` as for open(2) (O_CLOEXEC is added). -1 with errno set: callers word the error.
+ */
 int file_open_beneath(int dir, const char *path, int flags, mode_t mode);
 /* The same, and no symbolic link anywhere in `path`. */
 int file_open_no_links(int dir, const char *path, int flags, mode_t mode);
 
-/* A directory by any path (trusted: the plan's or the user's), made with its parents when missing. Caller closes. */
+/* A directory by any path (trusted: the plan's or the user's), made with its parents when missing. Caller
+ * closes. */
 int file_open_dir(const char *path, int *out, Error *error);
 int file_make_dirs(const char *path, mode_t mode, Error *error);
 /* A directory beneath `dir`, each missing part made with `mode`, no links followed. Caller closes. */

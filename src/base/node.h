@@ -1,4 +1,5 @@
-/* Node: a document people or programs wrote — YAML or JSON — as one tree that still knows where each part stood.
+/* Node: a document people or programs wrote — YAML or JSON — as one tree that still knows where each part
+ * stood.
  *
  * Scalars keep their text: whether `1880` is a number or a string is for the schema to say (model/schema.h),
  * so `version: 1.10` never turns into 1.1. Nodes live in the arena given to the parser.
@@ -14,7 +15,7 @@ typedef enum NodeKind { NODE_SCALAR, NODE_LIST, NODE_MAP } NodeKind;
 
 typedef struct Node Node;
 typedef struct NodeEntry {
-    const char *key; /* NULL in lists */
+    const char *key;  /* NULL in lists */
     int line, column; /* of the key; 0 when the document has no lines (JSON) */
     Node *value;
 } NodeEntry;

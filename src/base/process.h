@@ -14,7 +14,7 @@
 
 typedef struct ProcessSpec {
     const char *const *argv; /* NULL-ended; argv[0] is looked up in PATH of `env` when it has no slash */
-    const char *const *env;  /* NULL-ended "KEY=value"; NULL: process_default_env() */
+    const char *const *env;  /* NULL-ended "KEY=value"; NULL: process_env(user) */
     const char *directory;   /* working directory, or NULL */
     const char *user;        /* run as, with its groups; NULL: as we are */
     int64_t timeout_ms;      /* 0: none */

@@ -1,4 +1,5 @@
-/* Random: unpredictable bytes from the kernel, for names nobody should guess. Never used where deciding happens. */
+/* Random: unpredictable bytes from the kernel, for names nobody should guess. Never used where deciding
+ * happens. */
 #pragma once
 #include <stddef.h>
 

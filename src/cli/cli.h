@@ -1,8 +1,8 @@
 /* Cli: the table of verbs, and what every verb gets.
  *
- * A verb is one row: names, arguments, options, help with an example, and a function. main() finds the row, parses
- * the options that every verb takes (--state, --json, --lang, --color, -q, --help), and calls it. The function
- * returns the process's exit status (interface.md has the table); errors go through cli_fail().
+ * A verb is one row: names, arguments, options, help with an example, and a function. main() finds the row,
+ * parses the options that every verb takes (--state, --json, --lang, --color, -q, --help), and calls it. The
+ * function returns the process's exit status (interface.md has the table); errors go through cli_fail().
  */
 #pragma once
 #include "base/error.h"
@@ -31,8 +31,8 @@ typedef struct CliVerb {
     int (*run)(Cli *cli, const Arguments *arguments);
 } CliVerb;
 
-/* Say why on standard error ("upkeep: …" in the user's language; with --json a result line on standard output) and
- * give back the exit status of its kind. */
+/* Say why on standard error ("upkeep: …" in the user's language; with --json a result line on standard
+ * output) and give back the exit status of its kind. */
 int cli_fail(Cli *cli, const Error *error);
 
 /* Text for people on standard output, translated; nothing with --json or -q. */

@@ -1,9 +1,9 @@
 /* Plan: the YAML that people write, compiled into an immutable, checked document with a digest.
  *
  * plan_compile() reads YAML, refuses what it does not know (with line and column), fills in every default and
- * checks what the parts say about each other. plan_to_json() writes the compiled plan canonically; plan_from_json()
- * reads it back — the engine runs only that. The plan's digest is the digest of that canonical text with the
- * digest of the package in it: a changed plan or a changed package is another digest.
+ * checks what the parts say about each other. plan_to_json() writes the compiled plan canonically;
+ * plan_from_json() reads it back — the engine runs only that. The plan's digest is the digest of that
+ * canonical text with the digest of the package in it: a changed plan or a changed package is another digest.
  *
  * Strings may name ${host.name}, ${service.name}, ${service.root}, ${package.version} and ${vars.NAME};
  * plan_for_host() replaces them for one host. Everything lives in the arena given.
@@ -72,20 +72,47 @@ typedef struct PlanHealth {
     int64_t deadline_ms;
     int64_t fail_after;
 } PlanHealth;
-typedef struct PlanHealthList { PlanHealth *items; size_t count; } PlanHealthList;
+typedef struct PlanHealthList {
+    PlanHealth *items;
+    size_t count;
+} PlanHealthList;
 
-typedef struct PlanCpu { int64_t cores; } PlanCpu;
-typedef struct PlanMemory { Amount free; } PlanMemory; /* bytes or percent of the total */
-typedef struct PlanDisk { const char *path; Amount free; Amount inodes; } PlanDisk; /* inodes: number or percent */
-typedef struct PlanOs { const char *id; const char *version; } PlanOs;
-typedef struct PlanKernel { const char *version; } PlanKernel;
-typedef struct PlanTls { const char *address; int64_t valid_for_ms; const char *ca; int64_t timeout_ms; } PlanTls;
-typedef struct PlanPortFree { int64_t port; } PlanPortFree;
-typedef struct PlanPortFreeText { const char *port; } PlanPortFreeText;
-typedef struct PlanClock { int64_t skew_ms; } PlanClock;
+typedef struct PlanCpu {
+    int64_t cores;
+} PlanCpu;
+typedef struct PlanMemory {
+    Amount free;
+} PlanMemory; /* bytes or percent of the total */
+typedef struct PlanDisk {
+    const char *path;
+    Amount free;
+    Amount inodes;
+} PlanDisk; /* inodes: number or percent */
+typedef struct PlanOs {
+    const char *id;
+    const char *version;
+} PlanOs;
+typedef struct PlanKernel {
+    const char *version;
+} PlanKernel;
+typedef struct PlanTls {
+    const char *address;
+    int64_t valid_for_ms;
+    const char *ca;
+    int64_t timeout_ms;
+} PlanTls;
+typedef struct PlanPortFree {
+    int64_t port;
+} PlanPortFree;
+typedef struct PlanPortFreeText {
+    const char *port;
+} PlanPortFreeText;
+typedef struct PlanClock {
+    int64_t skew_ms;
+} PlanClock;
 
 typedef struct PlanCheck { /* a name, and exactly one check */
-    const char *name; /* never NULL once compiled */
+    const char *name;      /* never NULL once compiled */
     PlanCpu *cpu;
     PlanMemory *memory;
     PlanDisk *disk;
@@ -98,7 +125,10 @@ typedef struct PlanCheck { /* a name, and exactly one check */
     PlanPortFreeText *port_free;
     PlanClock *clock;
 } PlanCheck;
-typedef struct PlanCheckList { PlanCheck *items; size_t count; } PlanCheckList;
+typedef struct PlanCheckList {
+    PlanCheck *items;
+    size_t count;
+} PlanCheckList;
 
 typedef struct PlanService {
     const char *name;
@@ -113,8 +143,8 @@ typedef struct PlanService {
 } PlanService;
 
 typedef struct PlanPackage {
-    const char *file; /* absolute once compiled */
-    StringList trust; /* absolute paths of public keys */
+    const char *file;   /* absolute once compiled */
+    StringList trust;   /* absolute paths of public keys */
     int64_t signatures; /* how many of them must have signed */
     const char *from;   /* version range or NULL */
     bool downgrade;     /* allowed */
@@ -125,7 +155,10 @@ typedef struct PlanHost {
     const char *root; /* NULL: service.root */
     PairList labels, vars;
 } PlanHost;
-typedef struct PlanHostList { PlanHost *items; size_t count; } PlanHostList;
+typedef struct PlanHostList {
+    PlanHost *items;
+    size_t count;
+} PlanHostList;
 
 typedef struct PlanRestorePoint {
     const char *to; /* NULL: <state>/restore-points */
@@ -139,7 +172,10 @@ typedef struct PlanStage {
     Amount batch;
     int64_t soak_ms;
 } PlanStage;
-typedef struct PlanStageList { PlanStage *items; size_t count; } PlanStageList;
+typedef struct PlanStageList {
+    PlanStage *items;
+    size_t count;
+} PlanStageList;
 
 typedef struct PlanRollout {
     PlanStageList stages;

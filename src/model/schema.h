@@ -1,9 +1,10 @@
-/* Schema: what a document may hold, as tables. One table decodes, checks, encodes, expands variables and publishes
- * itself as JSON Schema, so the five can never disagree.
+/* Schema: what a document may hold, as tables. One table decodes, checks, encodes, expands variables and
+ * publishes itself as JSON Schema, so the five can never disagree.
  *
- * A Schema describes one C struct; each Field is a key, a type and the member's offset. Decoding refuses unknown
- * keys (naming the nearest known one), wrong types and missing required keys, with the line and column where they
- * stand, then writes defaults into what was not said. Decoded values live in the arena given.
+ * A Schema describes one C struct; each Field is a key, a type and the member's offset. Decoding refuses
+ * unknown keys (naming the nearest known one), wrong types and missing required keys, with the line and
+ * column where they stand, then writes defaults into what was not said. Decoded values live in the arena
+ * given.
  */
 #pragma once
 #include "base/arena.h"
