@@ -1,0 +1,16 @@
+/* ServiceDriver: what each driver of the service seam provides; the operations are those of service.h. */
+#pragma once
+#include "host/service.h"
+
+typedef struct ServiceDriver {
+    bool (*drives)(const PlanRun *run);
+    int (*start)(const ServiceContext *context, Error *error);
+    int (*stop)(const ServiceContext *context, ServiceEnd *out, Error *error); /* out is never NULL */
+    int (*status)(const ServiceContext *context, ServiceStatus *out, Error *error);
+    const char *(*describe_start)(const ServiceContext *context, Arena *arena);
+    const char *(*describe_stop)(const ServiceContext *context, Arena *arena);
+} ServiceDriver;
+
+extern const ServiceDriver service_driver_process;
+extern const ServiceDriver service_driver_systemd;
+extern const ServiceDriver service_driver_commands;
