@@ -66,6 +66,7 @@ typedef struct Tree {
     TreeEntry *entries;
     size_t count, capacity;
     uint64_t total_size; /* of all files, apparent */
+    bool foreign_links;  /* links may lead anywhere, and an entry's folder need not be listed (restore points) */
 } Tree;
 
 Tree *tree_new(void); /* empty; add entries in any order, then tree_finish() */
@@ -91,9 +92,13 @@ Digest tree_digest(const Tree *tree);
  * A file that changes while it is read is read once more, then refused. */
 typedef struct TreeScan {
     const Tree *prior;  /* may be NULL */
-    const char *prefix; /* scan only this entry of `dir` (a file, link or folder, itself included); NULL: all */
+    const char *prefix; /* scan only this entry of `dir` (a file, link or folder, itself included); NULL: all.
+                         * Paths in the result begin with it, its parents are not listed, no link is followed on
+                         * the way to it; when it is missing the result is empty. */
     bool skip_special;
     bool stamps;        /* keep TreeStamps in the result */
+    bool unread;        /* do not read files: those without an equal stamp in `prior` keep a zero digest */
+    bool foreign_links; /* as in Tree: for what is live, not packaged */
 } TreeScan;
 int tree_scan(int dir, const TreeScan *options, Tree **out, Error *error);
 
