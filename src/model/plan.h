@@ -102,11 +102,8 @@ typedef struct PlanTls {
     int64_t timeout_ms;
 } PlanTls;
 typedef struct PlanPortFree {
-    int64_t port;
-} PlanPortFree;
-typedef struct PlanPortFreeText {
     const char *port;
-} PlanPortFreeText;
+} PlanPortFree;
 typedef struct PlanClock {
     int64_t skew_ms;
 } PlanClock;
@@ -122,7 +119,7 @@ typedef struct PlanCheck { /* a name, and exactly one check */
     PlanTcp *tcp;
     PlanHttp *http;
     PlanTls *tls;
-    PlanPortFreeText *port_free;
+    PlanPortFree *port_free;
     PlanClock *clock;
 } PlanCheck;
 typedef struct PlanCheckList {
@@ -188,6 +185,7 @@ typedef struct PlanChange {
     const char *kind; /* normal | emergency */
 } PlanChange;
 
+/* Each member's meaning stands beside its field in plan_schema.c, where defaults and bounds are too. */
 typedef struct Plan {
     int64_t upkeep; /* format of the plan: 1 */
     PlanChange change;
@@ -201,3 +199,35 @@ typedef struct Plan {
     PlanHealthList health;
     const char *on_failure; /* rollback | hold */
 } Plan;
+
+/* Compile the YAML `text` of `file`; relative paths start at `folder` (absolute). ERROR_INVALID with line and
+ * column. */
+int plan_compile(Arena *arena, const char *file, const char *folder, const char *text, size_t size,
+                 Plan **out, Error *error);
+
+/* The canonical document (new reference), and back. */
+json_t *plan_to_json(const Plan *plan);
+int plan_from_json(Arena *arena, const json_t *json, Plan **out, Error *error);
+
+/* Names plan and package together: what approvals and evidence are bound to. */
+Digest plan_digest(const Plan *plan, const Digest *package);
+
+/* The plan as the host called `host` sees it: variables replaced, service.root its own, `hosts` only itself.
+ */
+int plan_for_host(Arena *arena, const Plan *plan, const char *host, const char *version, Plan **out,
+                  Error *error);
+
+/* Which stage each host belongs to: stages[i] for plan->hosts.items[i]. A stage takes, of the hosts that no
+ * earlier one took and whose labels match `select`, the first `hosts` of them (percentages of the whole plan,
+ * rounded up; nothing said: all). ERROR_INVALID when a stage gets none or a host is left over. */
+int plan_stages(const Plan *plan, size_t *stages, Error *error);
+
+/* `amount` of `whole`: a count as it is, a percentage rounded up; at least 1, at most `whole` (which is > 0).
+ */
+size_t plan_amount_of(const Amount *amount, size_t whole);
+
+/* The number of the signal called `name` ("SIGTERM"), or 0. */
+int plan_signal_number(const char *name);
+
+/* JSON Schema (draft 2020-12) of a plan. New reference. */
+json_t *plan_schema_json(void);

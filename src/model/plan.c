@@ -1,0 +1,387 @@
+#include "model/plan.h"
+#include "base/json.h"
+#include "model/plan_schema.h"
+#include "model/version.h"
+#include <regex.h>
+#include <signal.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int number;
+} signals[] = {{"SIGTERM", SIGTERM}, {"SIGINT", SIGINT},   {"SIGQUIT", SIGQUIT}, {"SIGHUP", SIGHUP},
+               {"SIGUSR1", SIGUSR1}, {"SIGUSR2", SIGUSR2}, {"SIGKILL", SIGKILL}};
+
+int plan_signal_number(const char *name) {
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        if (strcmp(signals[i].name, name) == 0) return signals[i].number;
+    return 0;
+}
+
+size_t plan_amount_of(const Amount *amount, size_t whole) {
+    size_t value = (size_t)amount->value;
+    if (amount->percent) value = (whole * value + 99) / 100;
+    if (value < 1) value = 1;
+    return value < whole ? value : whole;
+}
+
+/* Names of what was not named, and paths made absolute. */
+
+static const char *absolute(Arena *arena, const char *folder, const char *path) {
+    if (!path || path[0] == '/' || path[0] == '$') return path;
+    return arena_printf(arena, "%s/%s", folder, path);
+}
+
+static void resolve_paths(Arena *arena, const char *folder, Plan *plan) {
+    plan->service.root = absolute(arena, folder, plan->service.root);
+    plan->package.file = absolute(arena, folder, plan->package.file);
+    plan->restore_point.to = absolute(arena, folder, plan->restore_point.to);
+    for (size_t i = 0; i < plan->package.trust.count; i++)
+        plan->package.trust.items[i] = absolute(arena, folder, plan->package.trust.items[i]);
+    for (size_t i = 0; i < plan->hosts.count; i++)
+        plan->hosts.items[i].root = absolute(arena, folder, plan->hosts.items[i].root);
+    for (size_t i = 0; i < plan->preflight.count; i++)
+        if (plan->preflight.items[i].tls)
+            plan->preflight.items[i].tls->ca = absolute(arena, folder, plan->preflight.items[i].tls->ca);
+}
+
+static const char *check_kind(const PlanCheck *check) {
+    const void *const given[] = {check->cpu,    check->memory,    check->disk, check->os,
+                                 check->kernel, check->command,   check->tcp,  check->http,
+                                 check->tls,    check->port_free, check->clock};
+    for (size_t i = 0; plan_check_kinds[i]; i++)
+        if (given[i]) return plan_check_kinds[i];
+    return "check";
+}
+
+static void name_parts(Arena *arena, Plan *plan) {
+    for (size_t i = 0; i < plan->preflight.count; i++) {
+        PlanCheck *check = &plan->preflight.items[i];
+        if (!check->name) check->name = check_kind(check);
+    }
+    for (size_t i = 0; i < plan->health.count; i++) {
+        PlanHealth *health = &plan->health.items[i];
+        if (!health->name) health->name = health->http ? "http" : health->tcp ? "tcp" : "command";
+    }
+    PlanProcess *process = plan->service.run.process;
+    if (process && !process->log) process->log = arena_printf(arena, "shared/log/%s.log", plan->service.name);
+}
+
+/* One host alone, watched, before the others: the careful default. */
+static void default_stages(Arena *arena, Plan *plan) {
+    if (plan->rollout.stages.count) return;
+    bool several = plan->hosts.count > 1;
+    PlanStage *stages = ARENA_ARRAY(arena, 2, PlanStage);
+    stages[0] = (PlanStage){.name = several ? "pilot" : "all",
+                            .hosts = {.value = 1, .set = true},
+                            .batch = {.value = 100, .percent = true, .set = true},
+                            .soak_ms = 10000};
+    stages[1] = stages[0];
+    stages[1].name = "rest";
+    stages[1].hosts = (Amount){0};
+    plan->rollout.stages = (PlanStageList){stages, several ? 2 : 1};
+}
+
+/* What the parts say about each other. */
+
+static bool beneath(const char *path) {
+    if (!*path || *path == '/') return false;
+    while (*path) {
+        size_t length = strcspn(path, "/");
+        if (length == 0 || (length == 2 && strncmp(path, "..", 2) == 0) || (length == 1 && *path == '.'))
+            return false;
+        path += length;
+        if (*path) path++;
+        if (*path == '\0' && path[-1] == '/') return false;
+    }
+    return true;
+}
+
+static bool inside(const char *path, const char *folder) {
+    size_t length = strlen(folder);
+    return strncmp(path, folder, length) == 0 && (path[length] == '\0' || path[length] == '/');
+}
+
+static int check_part(const Plan *plan, const char *what, const char *path, Error *error) {
+    (void)plan;
+    static const char *const ours[] = {"releases", "current", ".upkeep"};
+    if (!beneath(path))
+        return error_set(error, ERROR_INVALID, "%s: “%s” must be a path beneath the service's root", what,
+                         path);
+    for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+        if (inside(path, ours[i]))
+            return error_set(error, ERROR_INVALID, "%s: “%s” belongs to Upkeep itself", what, path);
+    return 0;
+}
+
+static int check_parts(const Plan *plan, Error *error) {
+    const PlanService *service = &plan->service;
+    for (size_t i = 0; i < service->config.count; i++)
+        if (check_part(plan, "service.config", service->config.items[i], error) < 0) return -1;
+    for (size_t i = 0; i < service->data.count; i++)
+        if (check_part(plan, "service.data", service->data.items[i], error) < 0) return -1;
+    for (size_t i = 0; i < service->config.count + service->data.count; i++)
+        for (size_t j = 0; j < service->config.count + service->data.count; j++) {
+            const char *a = i < service->config.count ? service->config.items[i]
+                                                      : service->data.items[i - service->config.count];
+            const char *b = j < service->config.count ? service->config.items[j]
+                                                      : service->data.items[j - service->config.count];
+            if (i != j && strcmp(a, b) == 0)
+                return error_set(error, ERROR_INVALID, "service: “%s” is given twice in config and data", a);
+        }
+    if (service->run.process && !beneath(service->run.process->log))
+        return error_set(error, ERROR_INVALID, "%s: “%s” must be a path beneath the service's root",
+                         "service.run.process.log", service->run.process->log);
+    return 0;
+}
+
+static int check_range(const char *where, const char *range, Error *error) {
+    if (!range || version_range_valid(range)) return 0;
+    return error_set(error, ERROR_INVALID, "%s: “%s” is not a version range such as “>=3.1 <4”", where,
+                     range);
+}
+
+static int check_regex(const char *where, const char *regex, Error *error) {
+    regex_t compiled;
+    if (!regex) return 0;
+    int result = regcomp(&compiled, regex, REG_EXTENDED);
+    if (result == 0) {
+        bool group = compiled.re_nsub > 0;
+        regfree(&compiled);
+        if (group) return 0;
+    }
+    return error_set(error, ERROR_INVALID, "%s: “%s” is not an extended regular expression with a group",
+                     where, regex);
+}
+
+static int check_service(const Plan *plan, Error *error) {
+    const PlanService *service = &plan->service;
+    if (check_parts(plan, error) < 0) return -1;
+    if (service->run.process && !plan_signal_number(service->run.process->stop_signal))
+        return error_set(error, ERROR_INVALID,
+                         "service.run.process.stop_signal: “%s” is no signal to stop with",
+                         service->run.process->stop_signal);
+    const PlanVersionProbe *version = service->version;
+    if (version && version->http && !version->json)
+        return error_set(error, ERROR_INVALID, "service.version: “json” must say where the version stands");
+    if (version && version->command.count && !version->regex)
+        return error_set(error, ERROR_INVALID, "service.version: “regex” must say which part is the version");
+    if (version && check_regex("service.version.regex", version->regex, error) < 0) return -1;
+    return check_range("package.from", plan->package.from, error);
+}
+
+static int check_preflight(const Plan *plan, Error *error) {
+    for (size_t i = 0; i < plan->preflight.count; i++) {
+        const PlanCheck *check = &plan->preflight.items[i];
+        if (check->os && check_range("preflight.os.version", check->os->version, error) < 0) return -1;
+        if (check->kernel && check_range("preflight.kernel.version", check->kernel->version, error) < 0)
+            return -1;
+        if (check->command && check_range("preflight.command.version", check->command->version, error) < 0)
+            return -1;
+        if (check->command && check_regex("preflight.command.regex", check->command->regex, error) < 0)
+            return -1;
+        if (check->disk && !check->disk->free.set && !check->disk->inodes.set)
+            return error_set(error, ERROR_INVALID,
+                             "preflight.disk: say how much must be “free”, or how many “inodes”");
+    }
+    return 0;
+}
+
+static int check_health(const Plan *plan, Error *error) {
+    int64_t slowest_ms = 0;
+    for (size_t i = 0; i < plan->health.count; i++) {
+        const PlanHealth *health = &plan->health.items[i];
+        if (health->healthy_after * health->every_ms > health->deadline_ms)
+            return error_set(
+                error, ERROR_INVALID,
+                "health.%s: %d passes do not fit into its deadline; raise “deadline” or lower “every”",
+                health->name, (int)health->healthy_after);
+        if (health->deadline_ms > slowest_ms) slowest_ms = health->deadline_ms;
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(plan->health.items[j].name, health->name) == 0)
+                return error_set(error, ERROR_INVALID, "health: “%s” is given twice; give each a name",
+                                 health->name);
+    }
+    for (size_t i = 0; i < plan->rollout.stages.count; i++) {
+        const PlanStage *stage = &plan->rollout.stages.items[i];
+        if (stage->soak_ms + slowest_ms < plan->rollout.confirm_deadline_ms) continue;
+        return error_set(
+            error, ERROR_INVALID,
+            "rollout.stages.%s: soak and health deadline together reach the confirm_deadline, so every "
+            "host would roll back by itself; raise rollout.confirm_deadline",
+            stage->name);
+    }
+    return 0;
+}
+
+typedef struct HostNames {
+    const Plan *plan;
+    const PlanHost *host;
+    const char *version;
+} HostNames;
+
+static const char *resolve(void *context, const char *name) {
+    HostNames *names = context;
+    if (strcmp(name, "host.name") == 0) return names->host->name;
+    if (strcmp(name, "service.name") == 0) return names->plan->service.name;
+    if (strcmp(name, "service.root") == 0)
+        return names->host->root ? names->host->root : names->plan->service.root;
+    if (strcmp(name, "package.version") == 0) return names->version;
+    if (strncmp(name, "vars.", 5) == 0) return pair_find(&names->host->vars, name + 5);
+    return NULL;
+}
+
+/* A host's root may itself name variables, but not ${service.root}. */
+static int host_root(Arena *arena, const Plan *plan, const PlanHost *host, const char **out, Error *error) {
+    PlanHost bare = *host;
+    bare.root = "";
+    HostNames names = {plan, &bare, ""};
+    PlanRestorePoint one = {.to = host->root ? host->root : plan->service.root}, expanded;
+    static const Field fields[] = {
+        {.key = "root", .type = FIELD_STRING, .offset = offsetof(PlanRestorePoint, to)}};
+    static const Schema schema = SCHEMA("root", PlanRestorePoint, fields, NULL);
+    if (!one.to)
+        return error_set(error, ERROR_INVALID, "host %s has no root; set service.root or the host's root",
+                         host->name);
+    if (schema_expand(&schema, arena, &one, resolve, &names, &expanded, error) < 0)
+        return error_prefix(error, "host %s", host->name);
+    if (expanded.to[0] != '/' || expanded.to[1] == '\0')
+        return error_set(error, ERROR_INVALID, "host %s: “%s” cannot be a service's root", host->name,
+                         expanded.to);
+    *out = expanded.to;
+    return 0;
+}
+
+int plan_for_host(Arena *arena, const Plan *plan, const char *host, const char *version, Plan **out,
+                  Error *error) {
+    Plan own = *plan;
+    for (size_t i = 0; i < plan->hosts.count; i++) {
+        if (strcmp(plan->hosts.items[i].name, host) != 0) continue;
+        PlanHost *only = ARENA_NEW(arena, PlanHost);
+        *only = plan->hosts.items[i];
+        if (host_root(arena, plan, only, &only->root, error) < 0) return -1;
+        own.service.root = only->root;
+        own.hosts = (PlanHostList){only, 1};
+        HostNames names = {&own, only, version};
+        Plan *expanded = ARENA_NEW(arena, Plan);
+        if (schema_expand(&plan_schema, arena, &own, resolve, &names, expanded, error) < 0)
+            return error_prefix(error, "host %s", host);
+        *out = expanded;
+        return 0;
+    }
+    return error_set(error, ERROR_INVALID, "there is no host %s in the plan", host);
+}
+
+/* Each host by itself: its variables, and what only shows once they are replaced. */
+static int check_host(Arena *arena, const Plan *plan, const PlanHost *host, const char **root, Error *error) {
+    Plan *own;
+    if (plan_for_host(arena, plan, host->name, "0", &own, error) < 0) return -1;
+    for (size_t i = 0; i < own->health.count; i++) {
+        const PlanHttp *http = own->health.items[i].http;
+        if (http && strncmp(http->url, "http://", 7) != 0 && strncmp(http->url, "https://", 8) != 0)
+            return error_set(error, ERROR_INVALID, "health.%s: “%s” must begin with http:// or https://",
+                             own->health.items[i].name, http->url);
+        const PlanTcp *tcp = own->health.items[i].tcp;
+        if (tcp && !strrchr(tcp->address, ':'))
+            return error_set(error, ERROR_INVALID, "health.%s: “%s” must be host:port",
+                             own->health.items[i].name, tcp->address);
+    }
+    *root = own->service.root;
+    return 0;
+}
+
+static int check_hosts(Arena *arena, const Plan *plan, Error *error) {
+    const char **roots = ARENA_ARRAY(arena, plan->hosts.count, const char *);
+    for (size_t i = 0; i < plan->hosts.count; i++) {
+        const PlanHost *host = &plan->hosts.items[i];
+        if (check_host(arena, plan, host, &roots[i], error) < 0) return -1;
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(plan->hosts.items[j].name, host->name) == 0)
+                return error_set(error, ERROR_INVALID, "hosts: “%s” is given twice", host->name);
+            if (strcmp(roots[j], roots[i]) == 0)
+                return error_set(error, ERROR_INVALID, "hosts: %s and %s have the same root %s",
+                                 plan->hosts.items[j].name, host->name, roots[i]);
+        }
+    }
+    return 0;
+}
+
+static bool matches(const PlanHost *host, const PairList *select) {
+    for (size_t i = 0; i < select->count; i++) {
+        const char *value = pair_find(&host->labels, select->items[i].key);
+        if (!value || strcmp(value, select->items[i].value) != 0) return false;
+    }
+    return true;
+}
+
+int plan_stages(const Plan *plan, size_t *stages, Error *error) {
+    enum { NONE = -1 };
+    for (size_t i = 0; i < plan->hosts.count; i++) stages[i] = (size_t)NONE;
+    for (size_t s = 0; s < plan->rollout.stages.count; s++) {
+        const PlanStage *stage = &plan->rollout.stages.items[s];
+        size_t limit =
+            stage->hosts.set ? plan_amount_of(&stage->hosts, plan->hosts.count) : plan->hosts.count;
+        size_t taken = 0;
+        for (size_t i = 0; i < plan->hosts.count && taken < limit; i++) {
+            if (stages[i] != (size_t)NONE || !matches(&plan->hosts.items[i], &stage->select)) continue;
+            stages[i] = s;
+            taken++;
+        }
+        if (taken == 0)
+            return error_set(error, ERROR_INVALID, "rollout.stages.%s: no host is left for it", stage->name);
+    }
+    for (size_t i = 0; i < plan->hosts.count; i++)
+        if (stages[i] == (size_t)NONE)
+            return error_set(error, ERROR_INVALID, "rollout: no stage takes the host %s",
+                             plan->hosts.items[i].name);
+    return 0;
+}
+
+static int check_plan(Arena *arena, const Plan *plan, Error *error) {
+    if (plan->package.signatures > (int64_t)plan->package.trust.count)
+        return error_set(error, ERROR_INVALID, "package: %d signatures are asked of %d trusted keys",
+                         (int)plan->package.signatures, (int)plan->package.trust.count);
+    if (check_service(plan, error) < 0 || check_preflight(plan, error) < 0 || check_health(plan, error) < 0)
+        return -1;
+    if (check_hosts(arena, plan, error) < 0) return -1;
+    for (size_t i = 0; i < plan->rollout.stages.count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(plan->rollout.stages.items[i].name, plan->rollout.stages.items[j].name) == 0)
+                return error_set(error, ERROR_INVALID, "rollout.stages: “%s” is given twice",
+                                 plan->rollout.stages.items[i].name);
+    return plan_stages(plan, ARENA_ARRAY(arena, plan->hosts.count, size_t), error);
+}
+
+int plan_compile(Arena *arena, const char *file, const char *folder, const char *text, size_t size,
+                 Plan **out, Error *error) {
+    Node *node = NULL;
+    Plan *plan = ARENA_NEW(arena, Plan);
+    if (node_from_yaml(arena, file, text, size, &node, error) < 0) return -1;
+    if (schema_decode(&plan_schema, arena, file, node, plan, error) < 0) return -1;
+    resolve_paths(arena, folder, plan);
+    name_parts(arena, plan);
+    default_stages(arena, plan);
+    if (check_plan(arena, plan, error) < 0) return error_prefix(error, "%s", file);
+    *out = plan;
+    return 0;
+}
+
+json_t *plan_to_json(const Plan *plan) { return schema_encode(&plan_schema, plan); }
+
+int plan_from_json(Arena *arena, const json_t *json, Plan **out, Error *error) {
+    Plan *plan = ARENA_NEW(arena, Plan);
+    if (schema_decode(&plan_schema, arena, "compiled plan", node_from_json(arena, json), plan, error) < 0)
+        return -1;
+    if (check_plan(arena, plan, error) < 0) return error_prefix(error, "compiled plan");
+    *out = plan;
+    return 0;
+}
+
+Digest plan_digest(const Plan *plan, const Digest *package) {
+    char text[DIGEST_TEXT_SIZE];
+    digest_to_text(package, text);
+    JSON_AUTO both = json_pack("{s:o, s:s}", "plan", plan_to_json(plan), "package", text);
+    return json_digest(both);
+}
+
+json_t *plan_schema_json(void) { return schema_publish(&plan_schema, "Upkeep plan"); }
