@@ -20,6 +20,7 @@
 #pragma once
 #include "base/digest.h"
 #include "base/error.h"
+#include "host/store_proofs.h"
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -36,9 +37,11 @@ static inline void store_cleanup(Store **store) { store_close(*store); }
 const char *store_path(const Store *store);
 int store_points_dir(const Store *store);
 int store_temporary_dir(const Store *store);
+int store_objects_dir(const Store *store);
 
-/* Hold the lock until the descriptor in *out is closed. Shared waits for an exclusive holder, which is brief;
- * exclusive does not wait: ERROR_REFUSED while anybody uses the store. */
+/* Hold the lock until the descriptor in *out is closed. Shared waits for an exclusive holder, who is brief,
+ * for at most STORE_LOCK_WAIT_MS; exclusive does not wait: ERROR_REFUSED while anybody uses the store. */
+enum { STORE_LOCK_WAIT_MS = 60000 };
 typedef enum StoreLock { STORE_SHARED, STORE_EXCLUSIVE } StoreLock;
 int store_lock(Store *store, StoreLock mode, int *out, Error *error);
 
@@ -57,41 +60,50 @@ typedef struct StorePut {
     uint64_t size;         /* of the content */
     uint64_t stored_bytes; /* of the object's file, when it was written now; else 0 */
     bool stored;           /* false: a good object was there already */
+    bool settled;          /* it was there and proved, hence durable: no store_sync needed */
 } StorePut;
 
-/* Keep the content of the open regular file `fd`, read from 0 to its end, holes as zeros. What is kept is
- * what was read: the digest tells. `cancel` may be NULL. */
+/* Keep the content of the open regular file `fd`, from 0 to its end, holes as zeros. What is kept is what was
+ * read: the digest tells. `cancel` may be NULL. */
 int store_put(Store *store, StoreRoom *room, int fd, const atomic_bool *cancel, StorePut *out, Error *error);
-/* Is there an object that may be leaned on: known by its proof, or read and hashed now? 1, 0, or -1. */
-int store_good(Store *store, StoreRoom *room, const Digest *digest, Error *error);
 
 /* Write the content of `digest` to the empty file `fd`, leaving zero blocks as holes where `sparse`; with fd
- * -1 only verify. Fails (ERROR_REFUSED, naming the object's file) when the object is missing or its content
- * is not what its name says, or its size not `size`; what was written to `fd` is worthless then. */
-int store_get(Store *store, StoreRoom *room, const Digest *digest, uint64_t size, int fd, bool sparse,
-              const atomic_bool *cancel, Error *error);
+ * -1 only verify. ERROR_REFUSED names the object's file when it is missing or when its content is not what
+ * its name says or not `size` bytes (STORE_ANY_SIZE: any); what was written to `fd` is worthless then. */
+#define STORE_ANY_SIZE UINT64_MAX
+typedef struct StoreGet {
+    const Digest *digest;
+    uint64_t size;
+    int fd;
+    bool sparse;
+    const atomic_bool *cancel;
+} StoreGet;
+int store_get(Store *store, StoreRoom *room, const StoreGet *get, Error *error);
 
-/* Make objects durable: each of `digests` by fsync when they are few, else all at once by syncfs. */
+/* Make objects durable: each by fsync when they are few, else all at once by syncfs. */
 int store_sync(Store *store, const Digest *digests, size_t count, Error *error);
 
-/* How an object's file looks; all zero: there is none. */
-typedef struct StoreStamp {
-    uint64_t inode;
-    uint64_t size;
-    int64_t modified_ns;
-    int64_t changed_ns;
-} StoreStamp;
+/* How an object's file looks now; all zero when there is none. */
 int store_stamp(Store *store, const Digest *digest, StoreStamp *out, Error *error);
 /* Does the object's file look as it did when it was proved? A missing object does not. */
-bool store_proved(Store *store, const Digest *digest);
-/* Remember that these objects, which looked so before they were restored, were restored and compared now. */
-int store_proved_add(Store *store, const Digest *digests, const StoreStamp *stamps, size_t count,
-                     Error *error);
+bool store_is_proved(Store *store, const Digest *digest);
+/* Remember proofs: objects that looked so before they were restored and compared. */
+int store_add_proofs(Store *store, const StoreProof *proofs, size_t count, Error *error);
 
-/* Every object, in no order: called with its digest and the bytes its file takes. A return of -1 ends the
- * walk. Under the exclusive lock, or what comes meanwhile may be missed. */
+/* Every object, in no order; -1 from `visit` ends the walk. Without the exclusive lock, objects that come or
+ * go meanwhile may be missed. */
 typedef int (*StoreVisit)(void *context, const Digest *digest, uint64_t stored_bytes, Error *error);
 int store_each(Store *store, StoreVisit visit, void *context, Error *error);
-/* Under the exclusive lock: remove one object; empty temporary/; keep only proofs of objects that exist. */
-int store_remove(Store *store, const Digest *digest, Error *error);
+
+/* Remove every object that is not `is_needed`. The exclusive lock is held for one folder of objects at a
+ * time, so that a restore point inside an upgrade window waits for milliseconds; `refresh` is called at the
+ * start of each hold, to learn of points that came meanwhile. ERROR_REFUSED when somebody uses the store: try
+ * again later. */
+typedef struct StoreSweep {
+    bool (*is_needed)(void *context, const Digest *digest);
+    int (*refresh)(void *context, Error *error);
+    void *context;
+} StoreSweep;
+int store_sweep(Store *store, const StoreSweep *sweep, uint64_t *freed_bytes, Error *error);
+/* Remove what the dead left in temporary/, and proofs that hold no more. ERROR_REFUSED as above. */
 int store_tidy(Store *store, Error *error);
