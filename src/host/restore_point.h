@@ -20,9 +20,10 @@
 #include "base/arena.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "host/restore.h"
 #include "host/store.h"
+#include "package/progress.h"
 #include "package/tree.h"
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,9 +41,6 @@ enum {
     RESTORE_POINT_PARTS_MAX = 64,
     RESTORE_POINT_PATHS_MAX = 256, /* of one part */
 };
-
-/* Called at most every 50 ms, from any thread but never twice at once. */
-typedef void (*RestorePointProgress)(void *context, uint64_t bytes_done, uint64_t bytes_total);
 
 /* A part: paths relative to the root — files or folders, whole. A missing path is remembered as missing. A
  * path that is a link, or leads through one, is refused: its content would silently stay out. */
@@ -94,9 +92,7 @@ typedef struct RestorePointSpec {
     size_t part_count;
     const RestorePoint *prior; /* loaded, of the same root; NULL: read everything */
     int64_t now_ms;
-    RestorePointProgress progress; /* may be NULL */
-    void *progress_context;
-    const atomic_bool *cancel; /* may be NULL; ERROR_INTERRUPTED when it turns true */
+    ProgressWish wish;
 } RestorePointSpec;
 
 /* What taking and proving needs at most, told by sizes and stamps without reading a file. */
@@ -118,23 +114,9 @@ typedef struct RestorePointProve {
     const char *scratch; /* absolute; NULL: the store's temporary/ */
     bool full;
     int64_t now_ms;
-    RestorePointProgress progress;
-    void *progress_context;
-    const atomic_bool *cancel;
+    ProgressWish wish;
 } RestorePointProve;
 int restore_point_prove(Store *store, RestorePoint *point, const RestorePointProve *options, Error *error);
-
-/* What a restore does to its target, or would do. */
-typedef struct RestoreCounts {
-    uint64_t written_files, written_bytes;  /* content that differs or is missing */
-    uint64_t removed;                       /* entries that the point does not have */
-    uint64_t replaced_bytes, removed_bytes; /* what stood in the target and goes */
-    uint64_t other;                         /* folders and links made, metadata set right */
-    uint64_t unchanged;                     /* entries found right */
-} RestoreCounts;
-/* `what`: "write", "remove", "make", "link", "metadata". Called before anything is touched, in the caller's
- * thread. */
-typedef void (*RestoreChange)(void *context, const char *what, const char *path);
 
 typedef enum RestoreMode {
     RESTORE_EXACT, /* the target becomes what the point says: what the point lacks is removed */
@@ -148,9 +130,7 @@ typedef struct RestorePointApply {
     RestoreMode mode;
     RestoreChange on_change; /* may be NULL */
     void *change_context;
-    RestorePointProgress progress;
-    void *progress_context;
-    const atomic_bool *cancel;
+    ProgressWish wish;
 } RestorePointApply;
 
 /* Only what differs is written, each file by temporary name and rename. All objects needed are verified

@@ -80,6 +80,10 @@ typedef struct StoreGet {
 } StoreGet;
 int store_get(Store *store, StoreRoom *room, const StoreGet *get, Error *error);
 
+/* Open the object's file to read; ERROR_REFUSED when it is missing. `compressed` may be NULL. Caller closes.
+ */
+int store_object_open(Store *store, const Digest *digest, bool *compressed, Error *error);
+
 /* Make objects durable: each by fsync when they are few, else all at once by syncfs. */
 int store_sync(Store *store, const Digest *digests, size_t count, Error *error);
 
