@@ -1,0 +1,122 @@
+#include "journal/journal.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct Journal {
+    const JournalDriver *driver;
+    void *self;
+};
+
+Journal *journal_new(const JournalDriver *driver, void *self) {
+    Journal *journal = calloc(1, sizeof *journal);
+    if (!journal) abort();
+    *journal = (Journal){driver, self};
+    return journal;
+}
+
+void journal_close(Journal *journal) {
+    if (!journal) return;
+    journal->driver->close(journal->self);
+    free(journal);
+}
+
+static Digest chain(const Digest *before, const char *text, size_t size) {
+    char hex[DIGEST_TEXT_SIZE];
+    digest_to_text(before, hex);
+    DigestStream *stream = digest_stream_new();
+    digest_stream_begin(stream);
+    digest_stream_add(stream, hex, DIGEST_TEXT_SIZE - 1);
+    digest_stream_add(stream, "\n", 1);
+    digest_stream_add(stream, text, size);
+    Digest hash = digest_stream_end(stream);
+    digest_stream_free(stream);
+    return hash;
+}
+
+static int append_all(Journal *journal, json_t *const *events, size_t count, Error *error) {
+    int64_t sequence = 0;
+    Digest hash = {{0}};
+    if (journal->driver->last(journal->self, &sequence, &hash, error) < 0) return -1;
+    for (size_t i = 0; i < count; i++) {
+        assert(json_get_text(events[i], "type", NULL) && json_get_text(events[i], "time", NULL));
+        FREE_AUTO char *text = json_text(events[i]);
+        size_t size = strlen(text);
+        hash = chain(&hash, text, size);
+        JournalRow row = {++sequence, json_get_text(events[i], "change", ""), text, size, hash};
+        if (journal->driver->insert(journal->self, &row, error) < 0) return -1;
+    }
+    return journal->driver->commit(journal->self, error);
+}
+
+int journal_append(Journal *journal, json_t *const *events, size_t count, Error *error) {
+    if (count == 0) return 0;
+    int result = journal->driver->begin(journal->self, error);
+    if (result == 0) {
+        result = append_all(journal, events, count, error);
+        if (result < 0) journal->driver->cancel(journal->self);
+    }
+    if (result < 0) error_prefix(error, "cannot write to the journal");
+    return result;
+}
+
+typedef struct Visitor {
+    JournalVisit visit;
+    void *context;
+} Visitor;
+
+static int visit_row(void *context, const JournalRow *row, Error *error) {
+    Visitor *visitor = context;
+    JSON_AUTO event = NULL;
+    if (json_parse(row->text, row->size, "journal event", &event, error) < 0)
+        return error_prefix(error, "event %" PRId64, row->sequence);
+    return visitor->visit(visitor->context, row->sequence, event, error);
+}
+
+int journal_read(Journal *journal, int64_t after, const char *change, JournalVisit visit, void *context,
+                 Error *error) {
+    Visitor visitor = {visit, context};
+    return journal->driver->read(journal->self, after, change, visit_row, &visitor, error);
+}
+
+int journal_head(Journal *journal, int64_t *sequence, Digest *hash, Error *error) {
+    return journal->driver->last(journal->self, sequence, hash, error);
+}
+
+typedef struct Verification {
+    int64_t sequence;
+    Digest hash;
+} Verification;
+
+static int verify_row(void *context, const JournalRow *row, Error *error) {
+    Verification *seen = context;
+    if (row->sequence != seen->sequence + 1)
+        return error_set(error, ERROR_ATTENTION,
+                         "the journal was tampered with: event %" PRId64
+                         " is missing (the next one is %" PRId64 ")",
+                         seen->sequence + 1, row->sequence);
+    Digest hash = chain(&seen->hash, row->text, row->size);
+    if (!digest_equal(&hash, &row->hash))
+        return error_set(error, ERROR_ATTENTION,
+                         "the journal was tampered with: event %" PRId64 " is not what was written",
+                         row->sequence);
+    JSON_AUTO event = NULL;
+    if (json_parse(row->text, row->size, "journal event", &event, error) < 0) return -1;
+    if (strcmp(json_get_text(event, "change", ""), row->change) != 0)
+        return error_set(error, ERROR_ATTENTION,
+                         "the journal was tampered with: event %" PRId64 " is filed under another change",
+                         row->sequence);
+    seen->sequence = row->sequence;
+    seen->hash = hash;
+    return 0;
+}
+
+int journal_verify(Journal *journal, int64_t *count, Error *error) {
+    Verification seen = {0};
+    if (journal->driver->read(journal->self, 0, NULL, verify_row, &seen, error) < 0) return -1;
+    *count = seen.sequence;
+    return 0;
+}

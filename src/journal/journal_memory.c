@@ -1,0 +1,88 @@
+#include "journal/journal_memory.h"
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Memory {
+    JournalRow *rows;
+    size_t count, capacity;
+    size_t committed; /* rows before it are; those after it belong to the batch under way */
+} Memory;
+
+static int memory_begin(void *context, Error *error) {
+    (void)context, (void)error;
+    return 0;
+}
+
+static int memory_commit(void *context, Error *error) {
+    (void)error;
+    Memory *self = context;
+    self->committed = self->count;
+    return 0;
+}
+
+static void row_free(JournalRow *row) {
+    free((char *)row->change);
+    free((char *)row->text);
+}
+
+static void memory_cancel(void *context) {
+    Memory *self = context;
+    while (self->count > self->committed) row_free(&self->rows[--self->count]);
+}
+
+static int memory_last(void *context, int64_t *sequence, Digest *hash, Error *error) {
+    (void)error;
+    const Memory *self = context;
+    *sequence = (int64_t)self->count;
+    *hash = self->count ? self->rows[self->count - 1].hash : (Digest){{0}};
+    return 0;
+}
+
+static int memory_insert(void *context, const JournalRow *row, Error *error) {
+    (void)error;
+    Memory *self = context;
+    if (self->count == self->capacity) {
+        self->capacity = self->capacity ? self->capacity * 2 : 64;
+        self->rows = realloc(self->rows, self->capacity * sizeof *self->rows);
+        if (!self->rows) abort();
+    }
+    JournalRow *copy = &self->rows[self->count++];
+    *copy = *row;
+    copy->change = strdup(row->change);
+    copy->text = strndup(row->text, row->size);
+    if (!copy->change || !copy->text) abort();
+    return 0;
+}
+
+static int memory_read(void *context, int64_t after, const char *change, JournalRowVisit visit,
+                       void *visit_context, Error *error) {
+    const Memory *self = context;
+    for (size_t i = after < 0 ? 0 : (size_t)after; i < self->committed; i++) {
+        if (change && strcmp(change, self->rows[i].change) != 0) continue;
+        if (visit(visit_context, &self->rows[i], error) < 0) return -1;
+    }
+    return 0;
+}
+
+static void memory_close(void *context) {
+    Memory *self = context;
+    for (size_t i = 0; i < self->count; i++) row_free(&self->rows[i]);
+    free(self->rows);
+    free(self);
+}
+
+static const JournalDriver memory_driver = {
+    .begin = memory_begin,
+    .commit = memory_commit,
+    .cancel = memory_cancel,
+    .last = memory_last,
+    .insert = memory_insert,
+    .read = memory_read,
+    .close = memory_close,
+};
+
+Journal *journal_memory_new(void) {
+    Memory *self = calloc(1, sizeof *self);
+    if (!self) abort();
+    return journal_new(&memory_driver, self);
+}
