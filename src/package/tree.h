@@ -52,6 +52,10 @@ typedef struct TreeXattr {
     size_t size;
 } TreeXattr;
 
+bool tree_xattr_belongs(const char *name);
+/* By name, as they stand in every entry. */
+void tree_xattrs_sort(TreeXattr *xattrs, size_t count);
+
 /* How a file looked when it was read: if all of it is the same later, so are the bytes (as git's index has
  * it). Not in the text; `changed_ns` == 0 means unknown. A scan reads a file only when the clock tick of its
  * last change is over, so a change after it was read always shows. */
