@@ -11,6 +11,11 @@ typedef struct ServiceDriver {
     const char *(*describe_stop)(const ServiceContext *context, Arena *arena);
 } ServiceDriver;
 
+/* The list as a shell would need it written, to read: `node red.js --title 'My flows'`. In the arena. */
+const char *service_command_text(const StringList *command, Arena *arena);
+/* NULL-ended, as exec wants it; the strings stay the list's. In the arena. */
+const char **service_command_argv(const StringList *command, Arena *arena);
+
 extern const ServiceDriver service_driver_process;
 extern const ServiceDriver service_driver_systemd;
 extern const ServiceDriver service_driver_commands;
