@@ -15,34 +15,33 @@ static const ServiceDriver *driver_of(const PlanRun *run) {
     return NULL;
 }
 
-static int find_driver(const ServiceContext *context, const ServiceDriver **out, Error *error) {
+/* NULL, and the error filled, when the plan names none. */
+static const ServiceDriver *find_driver(const ServiceContext *context, Error *error) {
     const ServiceDriver *driver = driver_of(context->run);
     if (!driver)
-        return error_set(error, ERROR_INVALID, "the plan does not say how to run the service %s",
-                         context->name);
-    *out = driver;
-    return 0;
+        error_set(error, ERROR_INVALID, "the plan does not say how to run the service %s", context->name);
+    return driver;
 }
 
 int service_start(const ServiceContext *context, Error *error) {
-    const ServiceDriver *driver;
-    if (find_driver(context, &driver, error) == 0 && driver->start(context, error) == 0) return 0;
+    const ServiceDriver *driver = find_driver(context, error);
+    if (driver && driver->start(context, error) == 0) return 0;
     return error_prefix(error, "cannot start the service %s", context->name);
 }
 
 int service_stop(const ServiceContext *context, ServiceEnd *out, Error *error) {
-    const ServiceDriver *driver;
+    const ServiceDriver *driver = find_driver(context, error);
     ServiceEnd end = {.exit_status = SERVICE_EXIT_UNKNOWN};
-    if (find_driver(context, &driver, error) < 0 || driver->stop(context, &end, error) < 0)
+    if (!driver || driver->stop(context, &end, error) < 0)
         return error_prefix(error, "cannot stop the service %s", context->name);
     if (out) *out = end;
     return 0;
 }
 
 int service_status(const ServiceContext *context, ServiceStatus *out, Error *error) {
-    const ServiceDriver *driver;
+    const ServiceDriver *driver = find_driver(context, error);
     ServiceStatus status = {.state = SERVICE_STOPPED, .exit_status = SERVICE_EXIT_UNKNOWN};
-    if (find_driver(context, &driver, error) < 0 || driver->status(context, &status, error) < 0)
+    if (!driver || driver->status(context, &status, error) < 0)
         return error_prefix(error, "cannot tell whether the service %s runs", context->name);
     *out = status;
     return 0;

@@ -229,7 +229,7 @@ static int parse_signal(const char *name, int *out, Error *error) {
 static int end_recorded(const ServiceContext *context, ServiceRecord *record, ServiceEnd *out, Error *error) {
     const PlanProcess *plan = context->run->process;
     int64_t timeout_ms = plan && plan->stop_timeout_ms > 0 ? plan->stop_timeout_ms : STOP_TIMEOUT_MS;
-    int signal_number;
+    int signal_number = SIGTERM;
     if (parse_signal(plan ? plan->stop_signal : NULL, &signal_number, error) < 0) return -1;
     int64_t started_ms = clock_steady_ms(clock_system());
     ProcessEntry entry;
