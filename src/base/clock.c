@@ -49,11 +49,18 @@ int clock_from_text(const char *text, int64_t *out_ms) {
     int64_t ms = 0;
     if (*rest == '.') {
         int64_t scale = 100;
-        for (rest++; *rest >= '0' && *rest <= '9'; rest++, scale /= 10) ms += (*rest - '0') * scale;
+        for (rest++; *rest >= '0' && *rest <= '9' && scale > 0; rest++, scale /= 10)
+            ms += (*rest - '0') * scale;
+        if (scale == 100) return -1;
     }
     if (strcmp(rest, "Z") != 0) return -1;
-    time_t seconds = timegm(&parts);
-    *out_ms = (int64_t)seconds * 1000 + ms;
+    int64_t result = (int64_t)timegm(&parts) * 1000 + ms;
+    /* strptime takes blanks and short numbers, timegm days that no month has: what is right reads back the
+     * same. */
+    char back[CLOCK_TEXT_SIZE];
+    clock_to_text(result, back);
+    if (strncmp(back, text, strlen("2026-11-21T20:15:00")) != 0) return -1;
+    *out_ms = result;
     return 0;
 }
 

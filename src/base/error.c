@@ -6,6 +6,16 @@
 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 
+/* Take a character off the end that was cut in its middle (UTF-8, RFC 3629). */
+static void trim(char text[ERROR_TEXT_MAX]) {
+    size_t length = strlen(text), start = length;
+    while (start > 0 && length - start < 3 && ((unsigned char)text[start - 1] & 0xC0) == 0x80) start--;
+    if (start == 0) return;
+    unsigned char lead = (unsigned char)text[start - 1];
+    size_t whole = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : lead >= 0xC0 ? 2 : 1;
+    if (length - (start - 1) < whole) text[start - 1] = '\0';
+}
+
 /* Translations take the same arguments in the same order, so one va_list serves each language in turn. */
 static void format_both(char en[ERROR_TEXT_MAX], char zh[ERROR_TEXT_MAX], const char *format,
                         va_list arguments) {
@@ -14,11 +24,13 @@ static void format_both(char en[ERROR_TEXT_MAX], char zh[ERROR_TEXT_MAX], const 
     vsnprintf(en, ERROR_TEXT_MAX, format, arguments);
     vsnprintf(zh, ERROR_TEXT_MAX, text_in(LANGUAGE_ZH, format), again);
     va_end(again);
+    trim(en);
+    trim(zh);
 }
 
 /* target = first + separator + second, cut where it is too long. */
 static void join(char target[ERROR_TEXT_MAX], const char *first, const char *separator, const char *second) {
-    char joined[ERROR_TEXT_MAX];
+    char joined[ERROR_TEXT_MAX] = "";
     size_t used = 0;
     const char *parts[] = {first, separator, second};
     for (size_t i = 0; i < 3; i++) {
@@ -27,7 +39,8 @@ static void join(char target[ERROR_TEXT_MAX], const char *first, const char *sep
         used += length;
     }
     joined[used] = '\0';
-    memcpy(target, joined, used + 1);
+    trim(joined);
+    memcpy(target, joined, ERROR_TEXT_MAX);
 }
 
 int error_set(Error *error, ErrorKind kind, const char *format, ...) {

@@ -86,16 +86,18 @@ int file_read(int dir, const char *path, size_t limit, Buffer *out, Error *error
         dir == AT_FDCWD ? open(path, O_RDONLY | O_CLOEXEC) : file_open_beneath(dir, path, O_RDONLY, 0);
     if (fd < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s", path);
     char part[16 * 1024];
-    size_t total = 0;
+    BUFFER_AUTO content = {0};
     for (;;) {
         ssize_t got = read(fd, part, sizeof part);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot read %s", path);
-        if (got == 0) return 0;
-        total += (size_t)got;
-        if (total > limit) return error_set(error, ERROR_INVALID, "%s is larger than %zu bytes", path, limit);
-        buffer_append(out, part, (size_t)got);
+        if (got == 0) break;
+        if ((size_t)got > limit - content.size)
+            return error_set(error, ERROR_INVALID, "%s is larger than %zu bytes", path, limit);
+        buffer_append(&content, part, (size_t)got);
     }
+    buffer_append(out, content.data, content.size);
+    return 0;
 }
 
 int file_write_all(int fd, const void *bytes, size_t size, Error *error) {

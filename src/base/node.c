@@ -4,7 +4,7 @@
 #include <string.h>
 #include <yaml.h>
 
-enum { TEXT_MAX = 1024 * 1024, DEPTH_MAX = 32 };
+enum { TEXT_MAX = 1024 * 1024, DEPTH_MAX = 32, KEYS_MAX = 10000 };
 
 typedef struct Reader {
     Arena *arena;
@@ -75,6 +75,10 @@ static int read_key(Reader *reader, const Node *map, const yaml_event_t *event, 
     Node *key = NULL;
     if (event->type != YAML_SCALAR_EVENT) {
         error_set(reader->error, ERROR_INVALID, "a key must be plain text");
+        return at(reader, event->start_mark);
+    }
+    if (map->count == KEYS_MAX) { /* each is compared with all before it */
+        error_set(reader->error, ERROR_INVALID, "more than %d keys in one map", KEYS_MAX);
         return at(reader, event->start_mark);
     }
     if (read_scalar(reader, event, &key) < 0) return -1;

@@ -112,7 +112,8 @@ __attribute__((noreturn)) static void child(const ProcessSpec *spec, const Proce
     if (ready) close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
     if (ready && spec->user) ready = process_user_become(user) == 0;
     if (ready && spec->directory) ready = chdir(spec->directory) == 0;
-    if (ready) execvpe(spec->argv[0], (char *const *)spec->argv, env);
+    environ = (char **)env; /* execvp searches the PATH of this one; execvpe would search the parent's */
+    if (ready) execvp(spec->argv[0], (char *const *)spec->argv);
     int number = errno;
     ssize_t written = write(failure, &number, sizeof number);
     (void)written;

@@ -54,19 +54,20 @@ char *quantity_size_text(uint64_t bytes, char text[static QUANTITY_TEXT_SIZE]) {
     static const char *const names[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
     size_t unit = 0;
     double value = (double)bytes;
-    while (value >= 1024 && unit < 6) {
+    while (value >= (unit == 0 ? 1024 : 1023.5) && unit < 6) { /* 1023.5 would read "1024" */
         value /= 1024;
         unit++;
     }
-    snprintf(text, QUANTITY_TEXT_SIZE, unit == 0 || value >= 100 ? "%.0f %s" : "%.1f %s", value, names[unit]);
+    snprintf(text, QUANTITY_TEXT_SIZE, unit == 0 || value >= 99.95 ? "%.0f %s" : "%.1f %s", value,
+             names[unit]);
     return text;
 }
 
 char *quantity_duration_text(int64_t ms, char text[static QUANTITY_TEXT_SIZE]) {
-    int64_t seconds = ms / 1000;
+    int64_t seconds = ms / 1000 + (ms % 1000 >= 500);
     if (ms < 1000)
         snprintf(text, QUANTITY_TEXT_SIZE, "%" PRId64 " ms", ms);
-    else if (ms < 10 * 1000)
+    else if (ms < 9950)
         snprintf(text, QUANTITY_TEXT_SIZE, "%.1f s", (double)ms / 1000);
     else if (seconds < 60)
         snprintf(text, QUANTITY_TEXT_SIZE, "%" PRId64 " s", seconds);

@@ -1,5 +1,5 @@
-/* Replay: a main() for fuzz targets built without libFuzzer. It feeds the target every file of the folders given,
- * and every prefix of each (at most PREFIXES_MAX of them, evenly spread): one TAP test a file. */
+/* Replay: a main() for fuzz targets built without libFuzzer. It feeds the target every file of the folders
+ * given, and every prefix of each (at most PREFIXES_MAX of them, evenly spread): one TAP test a file. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,0 +1,263 @@
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "support/test.h"
+#include <dirent.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mount.h>
+
+static void put(int dir, const char *name, const char *text) {
+    assert_int_equal(file_replace(dir, name, text, strlen(text), 0644, NULL), 0);
+}
+
+static void check_content(int dir, const char *path, const char *expected) {
+    BUFFER_AUTO text = {0};
+    Error error = {0};
+    if (file_read(dir, path, 1000, &text, &error) < 0) fail_msg("%s", error.en);
+    assert_string_equal(buffer_text(&text), expected);
+}
+
+static int count_names(const TestFolder *folder) {
+    int count = 0;
+    DIR *listing = opendir(folder->path);
+    while (readdir(listing)) count++;
+    closedir(listing);
+    return count - 2;
+}
+
+static void test_opens_nothing_outside(void **state) {
+    TestFolder *folder = *state;
+    assert_int_equal(mkdirat(folder->fd, "inner", 0755), 0);
+    put(folder->fd, "secret", "s");
+    FD_AUTO inner = openat(folder->fd, "inner", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(symlinkat("../secret", inner, "up"), 0);
+    assert_int_equal(symlinkat("/etc/passwd", inner, "far"), 0);
+    assert_int_equal(symlinkat("..", inner, "parent"), 0);
+    assert_int_equal(symlinkat("/proc/self/root/etc", inner, "magic"), 0);
+    static const char *const paths[] = {"../secret",      "up",          "far",
+                                        "parent/secret",  "/etc/passwd", "magic/passwd",
+                                        "x/../../secret", "..",          "./../secret"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        int fd = file_open_beneath(inner, paths[i], O_RDONLY, 0);
+        if (fd >= 0) fail_msg("opens %s", paths[i]);
+        fd = file_open_no_links(inner, paths[i], O_RDONLY, 0);
+        if (fd >= 0) fail_msg("opens %s", paths[i]);
+    }
+    assert_int_equal(file_open_beneath(inner, "../made", O_WRONLY | O_CREAT, 0644), -1);
+    assert_int_equal(file_exists(folder->fd, "made", NULL), 0);
+}
+
+static void test_follows_links_inside_unless_told_not_to(void **state) {
+    TestFolder *folder = *state;
+    put(folder->fd, "file", "f");
+    assert_int_equal(symlinkat("file", folder->fd, "link"), 0);
+    FD_AUTO followed = file_open_beneath(folder->fd, "link", O_RDONLY, 0);
+    assert_true(followed >= 0);
+    assert_int_equal(file_open_no_links(folder->fd, "link", O_RDONLY, 0), -1);
+    assert_int_equal(errno, ELOOP);
+    assert_int_equal(fcntl(followed, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+}
+
+static void test_makes_folders_with_their_parents(void **state) {
+    TestFolder *folder = *state;
+    char path[200];
+    snprintf(path, sizeof path, "%s/a//b/c/", folder->path);
+    FD_AUTO fd = -1;
+    assert_int_equal(file_open_dir(path, &fd, NULL), 0);
+    assert_int_equal(file_exists(folder->fd, "a/b/c", NULL), 1);
+    FD_AUTO again = -1;
+    assert_int_equal(file_open_dir(path, &again, NULL), 0);
+    put(folder->fd, "file", "x");
+    snprintf(path, sizeof path, "%s/file/b", folder->path);
+    int untouched = -7;
+    Error error = {0};
+    assert_int_equal(file_open_dir(path, &untouched, &error), -1);
+    assert_int_equal(untouched, -7);
+    assert_int_equal(error.number, ENOTDIR);
+}
+
+static void test_makes_folders_beneath_only(void **state) {
+    TestFolder *folder = *state;
+    FD_AUTO fd = -1;
+    assert_int_equal(file_open_dir_beneath(folder->fd, "a/b/c", 0700, &fd, NULL), 0);
+    struct stat status;
+    assert_int_equal(fstatat(folder->fd, "a/b", &status, 0), 0);
+    assert_int_equal(status.st_mode & 07777, 0700);
+    assert_int_equal(symlinkat("/tmp", folder->fd, "out"), 0);
+    assert_int_equal(symlinkat("a", folder->fd, "in"), 0);
+    static const char *const paths[] = {"../x", "a/../../x", "out/x", "in/x"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        int made = -7;
+        if (file_open_dir_beneath(folder->fd, paths[i], 0755, &made, NULL) == 0)
+            fail_msg("makes %s", paths[i]);
+        assert_int_equal(made, -7);
+    }
+}
+
+static void test_reads_up_to_the_limit(void **state) {
+    TestFolder *folder = *state;
+    put(folder->fd, "ten", "0123456789");
+    BUFFER_AUTO text = {0};
+    buffer_text_append(&text, "before ");
+    assert_int_equal(file_read(folder->fd, "ten", 10, &text, NULL), 0);
+    assert_string_equal(buffer_text(&text), "before 0123456789");
+    Error error = {0};
+    assert_int_equal(file_read(folder->fd, "ten", 9, &text, &error), -1);
+    assert_int_equal(error.kind, ERROR_INVALID);
+    assert_int_equal(file_read(folder->fd, "none", 9, &text, &error), -1);
+    assert_int_equal(error.number, ENOENT);
+    assert_int_equal(file_read(folder->fd, ".", 9, &text, &error), -1);
+    assert_string_equal(buffer_text(&text), "before 0123456789");
+}
+
+/* 20,000 bytes arrive in more than one part: those read before the limit was met must not stay. */
+static void test_a_file_too_large_leaves_nothing_behind(void **state) {
+    TestFolder *folder = *state;
+    char bytes[20000];
+    memset(bytes, 'x', sizeof bytes);
+    assert_int_equal(file_replace(folder->fd, "large", bytes, sizeof bytes, 0644, NULL), 0);
+    BUFFER_AUTO text = {0};
+    buffer_text_append(&text, "before");
+    assert_int_equal(file_read(folder->fd, "large", 19999, &text, NULL), -1);
+    assert_string_equal(buffer_text(&text), "before");
+}
+
+static void test_replaces_whole_files(void **state) {
+    TestFolder *folder = *state;
+    assert_int_equal(file_replace(folder->fd, "f", "first", 5, 0600, NULL), 0);
+    assert_int_equal(file_replace(folder->fd, "f", "2", 1, 0644, NULL), 0);
+    check_content(folder->fd, "f", "2");
+    struct stat status;
+    assert_int_equal(fstatat(folder->fd, "f", &status, 0), 0);
+    assert_int_equal(status.st_mode & 07777, 0644);
+    assert_int_equal(count_names(folder), 1);
+}
+
+static void test_a_failed_replacement_leaves_the_old_and_no_rest(void **state) {
+    TestFolder *folder = *state;
+    assert_int_equal(mkdirat(folder->fd, "busy", 0755), 0);
+    Error error = {0};
+    assert_int_equal(file_replace(folder->fd, "busy", "x", 1, 0644, &error), -1);
+    assert_int_equal(error.number, EISDIR);
+    assert_non_null(strstr(error.en, "busy"));
+    assert_int_equal(count_names(folder), 1);
+    char name[NAME_MAX + 1];
+    memset(name, 'n', NAME_MAX);
+    name[NAME_MAX] = '\0';
+    assert_int_equal(file_replace(folder->fd, name, "x", 1, 0644, &error), 0);
+    check_content(folder->fd, name, "x");
+}
+
+static void test_a_full_disk_leaves_the_old_and_no_rest(void **state) {
+    TestFolder *folder = *state;
+    if (mount("upkeep-test", folder->path, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k") != 0)
+        TEST_SKIP("needs the right to mount a small tmpfs");
+    int dir = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    put(dir, "f", "old");
+    char *large = calloc(1, 1 << 20);
+    Error error = {0};
+    int result = file_replace(dir, "f", large, 1 << 20, 0644, &error);
+    free(large);
+    int names = count_names(folder);
+    BUFFER_AUTO text = {0};
+    int read_result = file_read(dir, "f", 1000, &text, NULL);
+    close(dir);
+    umount2(folder->path, MNT_DETACH);
+    assert_int_equal(result, -1);
+    assert_int_equal(error.number, ENOSPC);
+    assert_int_equal(names, 1);
+    assert_int_equal(read_result, 0);
+    assert_string_equal(buffer_text(&text), "old");
+}
+
+static void test_removes_trees_but_follows_no_link(void **state) {
+    TestFolder *folder = *state;
+    FD_AUTO deep = -1;
+    assert_int_equal(file_open_dir_beneath(folder->fd, "t/a/b/c", 0755, &deep, NULL), 0);
+    put(deep, "f", "x");
+    put(folder->fd, "kept", "k");
+    assert_int_equal(symlinkat("../../../../kept", deep, "l"), 0);
+    assert_int_equal(symlinkat(folder->path, deep, "d"), 0);
+    assert_int_equal(mknodat(deep, "fifo", S_IFIFO | 0600, 0), 0);
+    assert_int_equal(fchmodat(folder->fd, "t/a/b", 0, 0), 0);
+    if (geteuid() != 0) assert_int_equal(fchmodat(folder->fd, "t/a/b", 0700, 0), 0);
+    assert_int_equal(file_remove_tree(folder->fd, "t", NULL), 0);
+    assert_int_equal(file_exists(folder->fd, "t", NULL), 0);
+    check_content(folder->fd, "kept", "k");
+    assert_int_equal(file_remove_tree(folder->fd, "t", NULL), 0);
+    assert_int_equal(symlinkat("kept", folder->fd, "link"), 0);
+    assert_int_equal(file_remove_tree(folder->fd, "link", NULL), 0);
+    check_content(folder->fd, "kept", "k");
+}
+
+static void test_does_not_remove_into_a_mount(void **state) {
+    TestFolder *folder = *state;
+    char path[100];
+    snprintf(path, sizeof path, "%s/t/m", folder->path);
+    assert_int_equal(file_make_dirs(path, 0755, NULL), 0);
+    if (mount("upkeep-test", path, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k") != 0)
+        TEST_SKIP("needs the right to mount a small tmpfs");
+    int mounted = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    put(mounted, "f", "x");
+    Error error = {0};
+    int result = file_remove_tree(folder->fd, "t", &error), still = file_exists(mounted, "f", NULL);
+    close(mounted);
+    umount2(path, MNT_DETACH);
+    assert_int_equal(result, -1);
+    assert_non_null(strstr(error.en, "mounted"));
+    assert_int_equal(still, 1);
+}
+
+static void test_exists_looks_at_links_themselves(void **state) {
+    TestFolder *folder = *state;
+    assert_int_equal(symlinkat("nowhere", folder->fd, "dangling"), 0);
+    put(folder->fd, "f", "x");
+    assert_int_equal(file_exists(folder->fd, "dangling", NULL), 1);
+    assert_int_equal(file_exists(folder->fd, "none", NULL), 0);
+    assert_int_equal(file_exists(folder->fd, "f/x", NULL), 0);
+    Error error = {0};
+    assert_int_equal(file_exists(folder->fd, "../x", &error), -1);
+    assert_int_equal(error.number, EXDEV);
+}
+
+static void test_joins_paths(void **state) {
+    (void)state;
+    static const struct {
+        const char *dir, *name, *path;
+    } rows[] = {
+        {"/a", "b", "/a/b"}, {"/a/", "b", "/a/b"}, {"/", "b", "/b"}, {"a", "/b", "/b"}, {"", "b", "b"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        FREE_AUTO char *path = file_join(rows[i].dir, rows[i].name);
+        assert_string_equal(path, rows[i].path);
+    }
+}
+
+static void test_syncs(void **state) {
+    TestFolder *folder = *state;
+    assert_int_equal(file_sync_dir(folder->fd, NULL), 0);
+    assert_int_equal(file_sync_all(folder->fd, NULL), 0);
+    Error error = {0};
+    assert_int_equal(file_sync_dir(-1, &error), -1);
+    assert_int_equal(error.number, EBADF);
+    assert_int_equal(file_write_all(-1, "x", 1, &error), -1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        test_in_folder(test_opens_nothing_outside),
+        test_in_folder(test_follows_links_inside_unless_told_not_to),
+        test_in_folder(test_makes_folders_with_their_parents),
+        test_in_folder(test_makes_folders_beneath_only),
+        test_in_folder(test_reads_up_to_the_limit),
+        test_in_folder(test_a_file_too_large_leaves_nothing_behind),
+        test_in_folder(test_replaces_whole_files),
+        test_in_folder(test_a_failed_replacement_leaves_the_old_and_no_rest),
+        test_in_folder(test_a_full_disk_leaves_the_old_and_no_rest),
+        test_in_folder(test_removes_trees_but_follows_no_link),
+        test_in_folder(test_does_not_remove_into_a_mount),
+        test_in_folder(test_exists_looks_at_links_themselves),
+        cmocka_unit_test(test_joins_paths),
+        test_in_folder(test_syncs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
