@@ -3,7 +3,6 @@
 #include "base/clock.h"
 #include "base/process.h"
 #include "base/quantity.h"
-#include "host/version_text.h"
 #include "model/version.h"
 #include "wire/http.h"
 #include "wire/tcp.h"

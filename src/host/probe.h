@@ -8,6 +8,7 @@
  */
 #pragma once
 #include "host/observation.h"
+#include "host/version_text.h"
 #include "model/plan.h"
 #include <stdatomic.h>
 
@@ -26,6 +27,6 @@ void probe_tcp(const PlanTcp *tcp, const ProbeContext *context, Observation *out
 void probe_command(const PlanCommand *command, const ProbeContext *context, Observation *out);
 
 /* Ask the running service for its version. 0 and a non-empty text in `version`, or -1: nothing was learnt. */
-enum { PROBE_VERSION_SIZE = 128 };
+enum { PROBE_VERSION_SIZE = VERSION_TEXT_SIZE };
 int probe_version(const PlanVersionProbe *probe, const ProbeContext *context,
                   char version[static PROBE_VERSION_SIZE], Error *error);

@@ -3,12 +3,9 @@
 #include "base/process.h"
 #include "host/json_pointer.h"
 #include "host/probe.h"
-#include "host/version_text.h"
 #include "wire/http.h"
 #include <inttypes.h>
 #include <stdio.h>
-
-_Static_assert(PROBE_VERSION_SIZE == VERSION_TEXT_SIZE, "one size of version texts");
 
 enum { TIMEOUT_MS = 10000, OUTPUT_MAX = 64 << 10 };
 

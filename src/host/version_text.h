@@ -1,6 +1,7 @@
 /* VersionText: the version in what a program printed. */
 #pragma once
 #include "base/error.h"
+#include <stddef.h>
 
 enum { VERSION_TEXT_SIZE = 128 };
 

@@ -4,6 +4,7 @@
  * not used (what is asked is whether *this* machine reaches the address); no connection is kept. Answers that
  * are not HTTP/1.x or 2, that break off, or that come too late are errors of kind ERROR_SYSTEM; URLs that
  * cannot be used are ERROR_INVALID. User names, passwords and query strings of a URL do not appear in errors.
+ * From the first use on the process ignores SIGPIPE.
  */
 #pragma once
 #include "base/buffer.h"

@@ -1,6 +1,7 @@
 /* Tcp: a connection to HOST:PORT, name lookup and connecting together bounded in time.
  *
- * HOST is a name, an IPv4 address or an IPv6 address in brackets; all its addresses are tried. */
+ * HOST is a name, an IPv4 address or an IPv6 address in brackets; all its addresses are tried.
+ * From the first use on the process ignores SIGPIPE. */
 #pragma once
 #include "base/error.h"
 #include <stdatomic.h>

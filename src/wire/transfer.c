@@ -3,6 +3,7 @@
 #include "base/text.h"
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 
 /* Message ids stand in a table; they have no conversions. */
@@ -11,6 +12,7 @@
 
 static void initialise(void) {
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) abort();
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes to sockets that the other side may have closed */
 }
 
 static int on_progress(void *context, curl_off_t total, curl_off_t now, curl_off_t upload, curl_off_t sent) {
