@@ -1,0 +1,19 @@
+/* Order: what the engine asks of one host. Delivered at least once, carried out once: the id names it for
+ * good. */
+#pragma once
+#include <stdbool.h>
+
+typedef enum OrderKind { ORDER_PREPARE, ORDER_SWITCH, ORDER_CONFIRM, ORDER_COMMIT, ORDER_ROLLBACK } OrderKind;
+
+enum { ORDER_KINDS = 5, ORDER_ID_SIZE = 128 };
+
+typedef struct Order {
+    char id[ORDER_ID_SIZE]; /* "<change>/<host>/<number>" */
+    OrderKind kind;
+    bool restore_data; /* ROLLBACK: data and configuration go back to the exact copy */
+} Order;
+
+/* "prepare", "switch" …: as the journal writes it. */
+const char *order_kind_text(OrderKind kind);
+/* False when `text` is none (or NULL). */
+bool order_kind_from_text(const char *text, OrderKind *out);

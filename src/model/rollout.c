@@ -1,0 +1,454 @@
+/* The fold: what the events so far mean. */
+#include "model/rollout.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <string.h>
+
+const char *host_state_text(HostState state) {
+    static const char *const texts[] = {"pending",      "preparing",   "prepared",  "switching",
+                                        "probing",      "healthy",     "confirmed", "committed",
+                                        "rolling_back", "rolled_back", "failed",    "lost"};
+    return texts[state];
+}
+
+const char *stage_state_text(StageState state) {
+    static const char *const texts[] = {"pending", "running", "soaking", "passed", "failed"};
+    return texts[state];
+}
+
+const char *rollout_state_text(RolloutState state) {
+    static const char *const texts[] = {"pending",   "running",     "paused", "rolling_back",
+                                        "succeeded", "rolled_back", "failed", "cancelled"};
+    return texts[state];
+}
+
+const char *rollout_outcome_text(RolloutOutcome outcome) {
+    static const char *const texts[] = {"none", "succeeded", "rolled_back", "failed", "refused", "aborted"};
+    return texts[outcome];
+}
+
+static RolloutOutcome outcome_from_text(const char *text) {
+    for (int i = OUTCOME_SUCCEEDED; i <= OUTCOME_ABORTED; i++)
+        if (strcmp(text, rollout_outcome_text((RolloutOutcome)i)) == 0) return (RolloutOutcome)i;
+    return OUTCOME_NONE;
+}
+
+bool rollout_ended(const Rollout *rollout) { return rollout->outcome != OUTCOME_NONE; }
+
+bool rollout_busy(const Rollout *rollout) {
+    for (size_t i = 0; i < rollout->host_count; i++)
+        if (rollout->hosts[i].order_open) return true;
+    return false;
+}
+
+RolloutHost *rollout_host(const Rollout *rollout, const char *name) {
+    for (size_t i = 0; name && i < rollout->host_count; i++)
+        if (strcmp(rollout->hosts[i].name, name) == 0) return &rollout->hosts[i];
+    return NULL;
+}
+
+static bool unavailable(const RolloutHost *host) {
+    switch (host->state) {
+    case HOST_SWITCHING:
+    case HOST_PROBING:
+    case HOST_LOST: return true;
+    case HOST_ROLLING_BACK:
+    case HOST_FAILED: return host->switched;
+    case HOST_HEALTHY:
+    case HOST_CONFIRMED: return host->health == VERDICT_FAIL;
+    default: return false;
+    }
+}
+
+size_t rollout_unavailable(const Rollout *rollout) {
+    size_t count = 0;
+    for (size_t i = 0; i < rollout->host_count; i++) count += unavailable(&rollout->hosts[i]);
+    return count;
+}
+
+json_t *rollout_event(const Rollout *rollout, const char *type, int64_t now_ms) {
+    char time[CLOCK_TEXT_SIZE];
+    clock_to_text(now_ms, time);
+    json_t *event = json_object();
+    json_set_text(event, "type", type);
+    json_set_text(event, "time", time);
+    json_set_text(event, "change", rollout->change);
+    json_set_text(event, "environment", rollout->plan->environment);
+    return event;
+}
+
+void rollout_assert(const Rollout *rollout) {
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        assert(host->stage < rollout->stage_count);
+        assert(!host->switched || host->proved);           /* I1 */
+        assert(!host->confirmed || host->switch_rank > 0); /* only what was switched is confirmed */
+        assert(host->state != HOST_COMMITTED || host->confirmed);
+        assert(!(host->order_open && host->state == HOST_PENDING));
+    }
+    for (size_t i = 1; i < rollout->stage_count;
+         i++) /* a stage begins only after the one before it has passed */
+        assert(rollout->stages[i].state == STAGE_PENDING || rollout->stages[i - 1].state == STAGE_PASSED);
+    assert(!(rollout->state == ROLLOUT_SUCCEEDED && rollout_busy(rollout)));
+}
+
+int rollout_open(Arena *arena, int64_t sequence, const json_t *opened, Rollout **out, Error *error) {
+    Plan *plan = NULL;
+    const json_t *document = json_object_get(opened, "plan");
+    const char *change = json_get_text(opened, "change", NULL);
+    if (strcmp(json_get_text(opened, "type", ""), "change.opened") != 0 || !document || !change)
+        return error_set(error, ERROR_ATTENTION, "event %" PRId64 " does not open a change", sequence);
+    if (plan_from_json(arena, document, &plan, error) < 0) return -1;
+    Rollout *rollout = ARENA_NEW(arena, Rollout);
+    rollout->arena = arena;
+    rollout->plan = plan;
+    rollout->change = arena_strdup(arena, change);
+    rollout->version = arena_strdup(arena, json_get_text(opened, "version", ""));
+    rollout->package_digest = arena_strdup(arena, json_get_text(opened, "package_digest", ""));
+    rollout->plan_digest = arena_strdup(arena, json_get_text(opened, "plan_digest", ""));
+    rollout->host_count = plan->hosts.count;
+    rollout->hosts = ARENA_ARRAY(arena, rollout->host_count, RolloutHost);
+    rollout->stage_count = plan->rollout.stages.count;
+    rollout->stages = ARENA_ARRAY(arena, rollout->stage_count, RolloutStage);
+    size_t *stages = ARENA_ARRAY(arena, rollout->host_count, size_t);
+    if (plan_stages(plan, stages, error) < 0) return -1;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        rollout->hosts[i].name = plan->hosts.items[i].name;
+        rollout->hosts[i].stage = stages[i];
+        rollout->hosts[i].health = VERDICT_INCONCLUSIVE;
+    }
+    rollout->sequence = sequence;
+    *out = rollout;
+    return 0;
+}
+
+/* One event being folded. */
+typedef struct Fold {
+    Rollout *rollout;
+    const json_t *event;
+    int64_t time_ms;
+    RolloutHost *host;   /* or NULL */
+    RolloutStage *stage; /* or NULL */
+} Fold;
+
+static void remember_reason(Fold *fold) {
+    Rollout *rollout = fold->rollout;
+    rollout->reason = arena_strdup(rollout->arena, json_get_text(fold->event, "why", NULL));
+    rollout->reason_zh = arena_strdup(rollout->arena, json_get_text(fold->event, "why_zh", rollout->reason));
+    rollout->reason_host = fold->host ? fold->host->name : NULL;
+}
+
+static bool fold_order_given(Fold *fold) {
+    RolloutHost *host = fold->host;
+    OrderKind kind;
+    if (!host || host->order_open || !order_kind_from_text(json_get_text(fold->event, "order", NULL), &kind))
+        return false;
+    const char *id = json_get_text(fold->event, "order_id", "");
+    if (strlen(id) >= ORDER_ID_SIZE) return false;
+    if (kind == ORDER_SWITCH && !host->proved) return false; /* I1 */
+    host->order = (Order){.kind = kind, .restore_data = json_get_bool(fold->event, "restore_data", false)};
+    memcpy(host->order.id, id, strlen(id) + 1);
+    host->order_open = true;
+    host->order_cancelled = false;
+    host->order_given_ms = fold->time_ms;
+    host->order_count++;
+    if (kind == ORDER_PREPARE) host->state = HOST_PREPARING;
+    if (kind == ORDER_ROLLBACK) host->state = HOST_ROLLING_BACK;
+    if (kind != ORDER_SWITCH) return true;
+    host->state = HOST_SWITCHING;
+    host->switched = true;
+    host->health = VERDICT_INCONCLUSIVE;
+    host->health_ms = 0;
+    host->switch_rank = ++fold->rollout->switch_count;
+    host->confirm_by_ms = fold->time_ms + fold->rollout->plan->rollout.confirm_deadline_ms;
+    return true;
+}
+
+static bool answers(const Fold *fold) {
+    return fold->host && fold->host->order_open &&
+           strcmp(fold->host->order.id, json_get_text(fold->event, "order_id", "")) == 0;
+}
+
+static bool fold_order_done(Fold *fold) {
+    if (!answers(fold)) return false;
+    RolloutHost *host = fold->host;
+    host->order_open = false;
+    host->error = host->error_zh = NULL;
+    switch (host->order.kind) {
+    case ORDER_PREPARE:
+        host->state = HOST_PREPARED;
+        host->proved = true;
+        break;
+    case ORDER_SWITCH:
+        host->state = HOST_HEALTHY;
+        host->healthy_ms = fold->time_ms;
+        break;
+    case ORDER_CONFIRM:
+        host->state = HOST_CONFIRMED;
+        host->confirmed = true;
+        host->confirm_by_ms = 0;
+        break;
+    case ORDER_COMMIT: host->state = HOST_COMMITTED; break;
+    case ORDER_ROLLBACK:
+        host->state = HOST_ROLLED_BACK;
+        host->switched = false;
+        host->confirm_by_ms = 0;
+        break;
+    }
+    return true;
+}
+
+static bool fold_order_failed(Fold *fold) {
+    if (!answers(fold)) return false;
+    RolloutHost *host = fold->host;
+    host->order_open = false;
+    host->state = HOST_FAILED;
+    host->rollback_failed = host->order.kind == ORDER_ROLLBACK || host->order.kind == ORDER_COMMIT;
+    host->error = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error", "unknown"));
+    host->error_zh = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error_zh", host->error));
+    return true;
+}
+
+static bool fold_order_cancelled(Fold *fold) {
+    if (!fold->host || !fold->host->order_open) return false;
+    fold->host->order_cancelled = true;
+    return true;
+}
+
+static bool fold_step_started(Fold *fold) {
+    if (!fold->host) return false;
+    if (fold->host->state == HOST_SWITCHING && strcmp(json_get_text(fold->event, "step", ""), "probe") == 0)
+        fold->host->state = HOST_PROBING;
+    return true;
+}
+
+static bool fold_health(Fold *fold) {
+    if (!fold->host) return false;
+    const char *verdict = json_get_text(fold->event, "verdict", "");
+    fold->host->health = strcmp(verdict, "pass") == 0   ? VERDICT_PASS
+                         : strcmp(verdict, "fail") == 0 ? VERDICT_FAIL
+                                                        : VERDICT_INCONCLUSIVE;
+    fold->host->health_ms = fold->time_ms;
+    if (fold->host->health != VERDICT_FAIL) return true;
+    fold->host->error = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error", "unhealthy"));
+    fold->host->error_zh =
+        arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error_zh", fold->host->error));
+    return true;
+}
+
+/* The host put itself back: nobody had confirmed it in time. */
+static bool fold_host_rolled_back(Fold *fold) {
+    if (!fold->host) return false;
+    fold->host->state = HOST_ROLLED_BACK;
+    fold->host->order_open = false;
+    fold->host->switched = false;
+    fold->host->confirm_by_ms = 0;
+    return true;
+}
+
+static bool fold_host_lost(Fold *fold) {
+    if (!fold->host) return false;
+    fold->host->state = HOST_LOST;
+    fold->host->order_open = false;
+    fold->host->error = "nothing was heard of it before the deadline of its order";
+    return true;
+}
+
+static bool fold_host_kept(Fold *fold) {
+    if (!fold->host) return false;
+    fold->host->kept = true;
+    return true;
+}
+
+static bool fold_stage_started(Fold *fold) {
+    if (!fold->stage) return false;
+    fold->stage->state = STAGE_RUNNING;
+    return true;
+}
+
+static bool fold_batch_started(Fold *fold) {
+    if (!fold->stage) return false;
+    fold->stage->state = STAGE_RUNNING;
+    fold->stage->batch = (int)json_get_integer(fold->event, "batch", 0);
+    size_t index;
+    json_t *name;
+    json_array_foreach(json_object_get(fold->event, "hosts"), index, name) {
+        RolloutHost *host = rollout_host(fold->rollout, json_string_value(name));
+        if (!host) return false;
+        host->batch = fold->stage->batch;
+    }
+    return true;
+}
+
+static bool fold_stage_soaking(Fold *fold) {
+    if (!fold->stage) return false;
+    const Plan *plan = fold->rollout->plan;
+    size_t index = (size_t)(fold->stage - fold->rollout->stages);
+    fold->stage->state = STAGE_SOAKING;
+    fold->stage->soak_from_ms = fold->time_ms;
+    fold->stage->soak_until_ms = fold->time_ms + plan->rollout.stages.items[index].soak_ms;
+    return true;
+}
+
+static bool fold_stage_passed(Fold *fold) {
+    if (!fold->stage) return false;
+    fold->stage->state = STAGE_PASSED;
+    return true;
+}
+
+static bool fold_started(Fold *fold) {
+    fold->rollout->state = ROLLOUT_RUNNING;
+    return true;
+}
+
+static bool fold_engine_started(Fold *fold) {
+    Rollout *rollout = fold->rollout;
+    rollout->watch_from_ms = fold->time_ms;
+    rollout->prepare_only = json_get_bool(fold->event, "prepare_only", false);
+    return true;
+}
+
+static bool fold_pause(Fold *fold) {
+    if (fold->rollout->state != ROLLOUT_RUNNING) return true; /* asked too late, or twice: nothing changes */
+    fold->rollout->state = ROLLOUT_PAUSED;
+    remember_reason(fold);
+    return true;
+}
+
+static bool fold_held(Fold *fold) {
+    fold->rollout->state = ROLLOUT_PAUSED;
+    fold->rollout->held = true;
+    remember_reason(fold);
+    return true;
+}
+
+/* A person may order a failed or sick host to be tried again; by itself that never happens (I12). */
+static bool fold_resume(Fold *fold) {
+    Rollout *rollout = fold->rollout;
+    if (rollout->state != ROLLOUT_PAUSED) return true;
+    rollout->state = ROLLOUT_RUNNING;
+    rollout->watch_from_ms = fold->time_ms;
+    for (size_t i = 0; rollout->held && i < rollout->host_count; i++) {
+        RolloutHost *host = &rollout->hosts[i];
+        if (host->state == HOST_FAILED) host->state = host->proved ? HOST_PREPARED : HOST_PENDING;
+        if (host->health == VERDICT_FAIL) host->health = VERDICT_INCONCLUSIVE;
+        host->rollback_failed = false;
+    }
+    rollout->held = false;
+    rollout->reason = rollout->reason_zh = rollout->reason_host = NULL;
+    return true;
+}
+
+static bool fold_failing(Fold *fold) {
+    Rollout *rollout = fold->rollout;
+    rollout->state = ROLLOUT_ROLLING_BACK;
+    rollout->refused = rollout->switch_count == 0;
+    remember_reason(fold);
+    for (size_t i = 0; i < rollout->stage_count; i++)
+        if (rollout->stages[i].state == STAGE_RUNNING || rollout->stages[i].state == STAGE_SOAKING)
+            rollout->stages[i].state = STAGE_FAILED;
+    return true;
+}
+
+static bool fold_abort(Fold *fold) {
+    if (rollout_ended(fold->rollout) || fold->rollout->state == ROLLOUT_ROLLING_BACK) return true;
+    fold_failing(fold);
+    fold->rollout->refused = false;
+    fold->rollout->aborted = true;
+    return true;
+}
+
+/* Also after success, while the old releases are kept. */
+static bool fold_rollback(Fold *fold) {
+    Rollout *rollout = fold->rollout;
+    if (rollout->state == ROLLOUT_ROLLING_BACK || rollout->outcome == OUTCOME_ROLLED_BACK) return true;
+    fold_failing(fold);
+    rollout->refused = false;
+    rollout->rollback_asked = true;
+    rollout->restore_data = json_get_bool(fold->event, "restore_data", false);
+    rollout->outcome = OUTCOME_NONE;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        rollout->hosts[i].rollback_failed = false;
+        rollout->hosts[i].kept = false;
+    }
+    return true;
+}
+
+static bool fold_ended(Fold *fold) {
+    static const struct {
+        const char *type;
+        RolloutState state;
+    } ends[] = {{"rollout.succeeded", ROLLOUT_SUCCEEDED},
+                {"rollout.rolled_back", ROLLOUT_ROLLED_BACK},
+                {"rollout.failed", ROLLOUT_FAILED},
+                {"rollout.cancelled", ROLLOUT_CANCELLED}};
+    const char *type = json_get_text(fold->event, "type", "");
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (strcmp(type, ends[i].type) == 0) fold->rollout->state = ends[i].state;
+    return true;
+}
+
+static bool fold_closed(Fold *fold) {
+    fold->rollout->outcome = outcome_from_text(json_get_text(fold->event, "outcome", ""));
+    return fold->rollout->outcome != OUTCOME_NONE;
+}
+
+static const struct {
+    const char *type;
+    bool (*fold)(Fold *fold);
+} folds[] = {
+    {"rollout.started", fold_started},
+    {"engine.started", fold_engine_started},
+    {"order.given", fold_order_given},
+    {"order.done", fold_order_done},
+    {"order.failed", fold_order_failed},
+    {"order.cancelled", fold_order_cancelled},
+    {"step.started", fold_step_started},
+    {"host.health", fold_health},
+    {"host.rolled_back", fold_host_rolled_back},
+    {"host.lost", fold_host_lost},
+    {"host.kept", fold_host_kept},
+    {"stage.started", fold_stage_started},
+    {"batch.started", fold_batch_started},
+    {"stage.soaking", fold_stage_soaking},
+    {"stage.passed", fold_stage_passed},
+    {"rollout.paused", fold_pause},
+    {"rollout.held", fold_held},
+    {"rollout.failing", fold_failing},
+    {"control.pause", fold_pause},
+    {"control.resume", fold_resume},
+    {"control.abort", fold_abort},
+    {"control.rollback", fold_rollback},
+    {"rollout.succeeded", fold_ended},
+    {"rollout.rolled_back", fold_ended},
+    {"rollout.failed", fold_ended},
+    {"rollout.cancelled", fold_ended},
+    {"change.closed", fold_closed},
+};
+
+static RolloutStage *find_stage(const Rollout *rollout, const char *name) {
+    for (size_t i = 0; name && i < rollout->stage_count; i++)
+        if (strcmp(rollout->plan->rollout.stages.items[i].name, name) == 0) return &rollout->stages[i];
+    return NULL;
+}
+
+int rollout_fold(Rollout *rollout, int64_t sequence, const json_t *event, Error *error) {
+    const char *type = json_get_text(event, "type", "");
+    Fold fold = {.rollout = rollout, .event = event};
+    fold.host = rollout_host(rollout, json_get_text(event, "host", NULL));
+    fold.stage = find_stage(rollout, json_get_text(event, "stage", NULL));
+    if (clock_from_text(json_get_text(event, "time", ""), &fold.time_ms) < 0)
+        return error_set(error, ERROR_ATTENTION, "event %" PRId64 " has no time", sequence);
+    for (size_t i = 0; i < sizeof folds / sizeof *folds; i++) {
+        if (strcmp(type, folds[i].type) != 0) continue;
+        if (!folds[i].fold(&fold))
+            return error_set(error, ERROR_ATTENTION,
+                             "event %" PRId64 " (%s) cannot follow the ones before it", sequence, type);
+        break;
+    }
+    rollout->sequence = sequence; /* other types are evidence: they change nothing here */
+    rollout_assert(rollout);
+    return 0;
+}

@@ -1,0 +1,174 @@
+/* Rollout: carrying out one plan on its hosts, as a fold over the journal and a pure decision.
+ *
+ *     rollout_fold(rollout, event)      what is true now
+ *     rollout_decide(rollout, now)      the events that must be written next: orders, stages, ends
+ *
+ * The engine appends what was decided, folds it, acts on it (an "order.given" goes to its host), and asks
+ * again until nothing is decided. No I/O, no clock, no randomness: the same events and the same `now` give
+ * the same decision, so whoever starts after a crash goes on as the dead one would have.
+ *
+ * Rollout                                     Stage
+ *
+ *   pending ─> running <──> paused              pending ─> running <──> soaking ─> passed
+ *                │  ╲_________ │                              ╲___________╱
+ *                │            ╲│                                   │
+ *                v             v                                   v
+ *            succeeded ──> rolling_back ─> rolled_back           failed
+ *                               │            cancelled (nothing was switched)
+ *                               └────────> failed (a person is needed)
+ *
+ * Host
+ *
+ *   FROM          TO             BY
+ *   pending       preparing      order.given prepare
+ *   preparing     prepared       order.done
+ *   preparing     failed         order.failed
+ *   prepared      switching      order.given switch         (its restore point is proved: I1)
+ *   switching     probing        step.started probe
+ *   probing       healthy        order.done                 (the watch begins; its deadline runs: I6)
+ *   switching     failed         order.failed               also from probing
+ *   healthy       confirmed      order.done confirm
+ *   confirmed     committed      order.done commit
+ *   any of these  rolling_back   order.given rollback
+ *   rolling_back  rolled_back    order.done
+ *   rolling_back  failed         order.failed
+ *   healthy       rolled_back    host.rolled_back           (its dead man's switch)
+ *   any           lost           host.lost                  (an order's deadline passed)
+ *
+ * A rollout that fails rolls back every host it touched, the sick ones first, then the others in reverse
+ * order of their switching. Nothing waits without a deadline or a named person (I5): orders have deadlines,
+ * health reports that do not come make a host sick (I11), `held` waits for resume, rollback or abort.
+ */
+#pragma once
+#include "base/text.h"
+#include "model/order.h"
+#include "model/plan.h"
+#include "model/verdict.h"
+#include <jansson.h>
+#include <stdint.h>
+
+typedef enum HostState {
+    HOST_PENDING,
+    HOST_PREPARING,
+    HOST_PREPARED,
+    HOST_SWITCHING,
+    HOST_PROBING,
+    HOST_HEALTHY,
+    HOST_CONFIRMED,
+    HOST_COMMITTED,
+    HOST_ROLLING_BACK,
+    HOST_ROLLED_BACK,
+    HOST_FAILED,
+    HOST_LOST,
+} HostState;
+
+typedef enum StageState {
+    STAGE_PENDING,
+    STAGE_RUNNING,
+    STAGE_SOAKING,
+    STAGE_PASSED,
+    STAGE_FAILED
+} StageState;
+
+typedef enum RolloutState {
+    ROLLOUT_PENDING,
+    ROLLOUT_RUNNING,
+    ROLLOUT_PAUSED,
+    ROLLOUT_ROLLING_BACK,
+    ROLLOUT_SUCCEEDED,
+    ROLLOUT_ROLLED_BACK,
+    ROLLOUT_FAILED,
+    ROLLOUT_CANCELLED,
+} RolloutState;
+
+typedef struct RolloutHost {
+    const char *name;
+    size_t stage;
+    HostState state;
+    bool order_open; /* `order` was given and neither done nor failed */
+    bool order_cancelled;
+    Order order; /* the last one given */
+    int64_t order_given_ms;
+    int order_count;
+    bool switched;        /* SWITCH was given, and no rollback has ended since */
+    bool confirmed;       /* users may have written: decides what happens to data */
+    bool proved;          /* its restore point is (I1) */
+    bool rollback_failed; /* a person is needed */
+    bool kept;            /* left on the new version by the plan's rollback_confirmed: hold */
+    size_t switch_rank;   /* 1 for the first one switched … */
+    int batch;            /* in its stage, from 1; 0: not yet */
+    Verdict health;
+    int64_t health_ms;     /* of the last report; 0: none */
+    int64_t healthy_ms;    /* when SWITCH ended */
+    int64_t confirm_by_ms; /* when it rolls back by itself; 0: not armed */
+    const char *error;     /* why it failed, or NULL */
+    const char *error_zh;
+} RolloutHost;
+
+typedef struct RolloutStage {
+    StageState state;
+    int batch; /* the one under way, from 1; 0: none yet */
+    int64_t soak_from_ms, soak_until_ms;
+} RolloutStage;
+
+/* How it ended: interface.md, "outcome". */
+typedef enum RolloutOutcome {
+    OUTCOME_NONE,
+    OUTCOME_SUCCEEDED,
+    OUTCOME_ROLLED_BACK,
+    OUTCOME_FAILED,
+    OUTCOME_REFUSED,
+    OUTCOME_ABORTED,
+} RolloutOutcome;
+
+typedef struct Rollout {
+    Arena *arena; /* everything lives here */
+    const Plan *plan;
+    const char *change, *version, *package_digest, *plan_digest;
+    RolloutState state;
+    RolloutHost *hosts;
+    RolloutStage *stages;
+    size_t host_count, stage_count;
+    size_t switch_count;
+    bool held;             /* paused by on_failure: hold, for a person */
+    bool prepare_only;     /* pause when everything is prepared */
+    bool aborted;          /* a person asked for it */
+    bool rollback_asked;   /* a person asked for it */
+    bool restore_data;     /* … with --restore-data */
+    bool refused;          /* it failed before anything was switched */
+    int64_t watch_from_ms; /* reports can be expected since then: the engine's last start */
+    const char *reason;    /* why it is paused or rolling back, or NULL */
+    const char *reason_zh;
+    const char *reason_host; /* whose fault it was, or NULL */
+    RolloutOutcome outcome;
+    int64_t sequence; /* of the last event folded */
+} Rollout;
+
+/* Begins with the "change.opened" event, which carries the compiled plan. ERROR_INVALID for what does not
+ * fit. */
+int rollout_open(Arena *arena, int64_t sequence, const json_t *opened, Rollout **out, Error *error);
+/* One more event of the same change, in order. ERROR_ATTENTION when the event cannot follow the ones before
+ * it. */
+int rollout_fold(Rollout *rollout, int64_t sequence, const json_t *event, Error *error);
+
+/* The events to write next, as an array (new reference), empty when there is nothing to do but wait. Each has
+ * "type", "time", "change", "environment" and what belongs to it. */
+json_t *rollout_decide(const Rollout *rollout, int64_t now_ms);
+
+/* What must hold in every state; aborts otherwise. */
+void rollout_assert(const Rollout *rollout);
+
+bool rollout_ended(const Rollout *rollout);
+/* Is any order given and not answered? */
+bool rollout_busy(const Rollout *rollout);
+RolloutHost *rollout_host(const Rollout *rollout, const char *name); /* NULL when there is none */
+/* Hosts that serve nobody now, or may not. */
+size_t rollout_unavailable(const Rollout *rollout);
+
+const char *host_state_text(HostState state);
+const char *stage_state_text(StageState state);
+const char *rollout_state_text(RolloutState state);
+const char *rollout_outcome_text(RolloutOutcome outcome);
+
+/* An event of this rollout: {"type", "time", "change", "environment"}. New reference. */
+json_t *rollout_event(const Rollout *rollout, const char *type, int64_t now_ms);

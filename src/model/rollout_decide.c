@@ -1,0 +1,362 @@
+/* The decision: what must be written next. Pure. */
+#include "base/json.h"
+#include "model/rollout.h"
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS, HOUR_MS = 60 * MINUTE_MS };
+
+/* An order without an answer for this long: its host is lost. Every step inside has a shorter limit of its
+ * own. */
+static const int64_t order_limit_ms[ORDER_KINDS] = {
+    [ORDER_PREPARE] = 24 * HOUR_MS, [ORDER_SWITCH] = 4 * HOUR_MS,   [ORDER_CONFIRM] = 10 * MINUTE_MS,
+    [ORDER_COMMIT] = 2 * HOUR_MS,   [ORDER_ROLLBACK] = 4 * HOUR_MS,
+};
+
+typedef struct Decision {
+    const Rollout *rollout;
+    int64_t now_ms;
+    json_t *events;
+} Decision;
+
+static json_t *decided(Decision *decision, const char *type) {
+    json_t *event = rollout_event(decision->rollout, type, decision->now_ms);
+    json_array_append_new(decision->events, event);
+    return event; /* borrowed */
+}
+
+static json_t *decided_host(Decision *decision, const char *type, const RolloutHost *host) {
+    json_t *event = decided(decision, type);
+    json_set_text(event, "host", host->name);
+    return event;
+}
+
+static json_t *decided_stage(Decision *decision, const char *type, size_t stage) {
+    json_t *event = decided(decision, type);
+    json_set_text(event, "stage", decision->rollout->plan->rollout.stages.items[stage].name);
+    return event;
+}
+
+static json_t *give(Decision *decision, const RolloutHost *host, OrderKind kind) {
+    assert(!host->order_open);
+    json_t *event = decided_host(decision, "order.given", host);
+    char id[ORDER_ID_SIZE];
+    snprintf(id, sizeof id, "%.40s/%.64s/%d", decision->rollout->change, host->name, host->order_count + 1);
+    json_set_text(event, "order", order_kind_text(kind));
+    json_set_text(event, "order_id", id);
+    return event;
+}
+
+/* ---- what is wrong, if anything */
+
+typedef struct Fault {
+    const RolloutHost *host;
+    const char *why, *why_zh;
+} Fault;
+
+static int64_t latest(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* How long a switched host may stay silent: its slowest probe's deadline. */
+static int64_t silence_limit_ms(const Plan *plan) {
+    int64_t limit_ms = 10 * SECOND_MS;
+    for (size_t i = 0; i < plan->health.count; i++)
+        limit_ms = latest(limit_ms, plan->health.items[i].deadline_ms);
+    return limit_ms;
+}
+
+static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t now_ms, Fault *fault) {
+    bool watched = host->state == HOST_HEALTHY || host->state == HOST_CONFIRMED;
+    *fault = (Fault){host, NULL, NULL};
+    if (host->state == HOST_FAILED || host->state == HOST_LOST || (watched && host->health == VERDICT_FAIL)) {
+        fault->why = host->error ? host->error : "failed";
+        fault->why_zh = host->error_zh ? host->error_zh : fault->why;
+    } else if (host->state == HOST_ROLLED_BACK) {
+        fault->why = TEXT("it heard no confirmation in time and rolled back by itself");
+    } else if (host->state == HOST_HEALTHY && host->confirm_by_ms && now_ms >= host->confirm_by_ms) {
+        fault->why = TEXT("it was not confirmed before its deadline");
+    } else if (watched) {
+        int64_t heard_ms = latest(latest(host->health_ms, host->healthy_ms), rollout->watch_from_ms);
+        if (now_ms - heard_ms > silence_limit_ms(rollout->plan))
+            fault->why = TEXT("no health report came for too long: absence of data is never a pass");
+    }
+    if (fault->why && !fault->why_zh) fault->why_zh = text_in(LANGUAGE_ZH, fault->why);
+    return fault->why != NULL;
+}
+
+static bool find_fault(const Rollout *rollout, int64_t now_ms, Fault *fault) {
+    for (size_t i = 0; i < rollout->host_count; i++)
+        if (host_fault(rollout, &rollout->hosts[i], now_ms, fault)) return true;
+    return false;
+}
+
+static void decide_fault(Decision *decision, const Fault *fault) {
+    const Rollout *rollout = decision->rollout;
+    bool hold = rollout->switch_count > 0 && strcmp(rollout->plan->on_failure, "hold") == 0;
+    json_t *event = decided_host(decision, hold ? "rollout.held" : "rollout.failing", fault->host);
+    json_set_text(event, "stage", rollout->plan->rollout.stages.items[fault->host->stage].name);
+    json_set_text(event, "why", fault->why);
+    json_set_text(event, "why_zh", fault->why_zh);
+}
+
+/* ---- orders whose deadline has passed */
+
+static bool decide_lost(Decision *decision) {
+    for (size_t i = 0; i < decision->rollout->host_count; i++) {
+        const RolloutHost *host = &decision->rollout->hosts[i];
+        int64_t since_ms = latest(host->order_given_ms, decision->rollout->watch_from_ms);
+        if (!host->order_open || decision->now_ms - since_ms < order_limit_ms[host->order.kind]) continue;
+        decided_host(decision, "host.lost", host);
+        return true;
+    }
+    return false;
+}
+
+/* ---- back */
+
+static bool needs_rollback(const RolloutHost *host) {
+    if (host->state == HOST_ROLLED_BACK || host->state == HOST_PENDING || host->state == HOST_LOST)
+        return false;
+    return !host->rollback_failed && !host->kept;
+}
+
+/* The sick before the well, the last switched before the first; what was never switched last. */
+static bool goes_before(const RolloutHost *a, const RolloutHost *b) {
+    bool a_sick = a->state == HOST_FAILED || a->health == VERDICT_FAIL;
+    bool b_sick = b->state == HOST_FAILED || b->health == VERDICT_FAIL;
+    if (a_sick != b_sick) return a_sick;
+    return a->switch_rank > b->switch_rank;
+}
+
+static const RolloutHost *next_to_roll_back(const Rollout *rollout, const bool *passed_over) {
+    const RolloutHost *next = NULL;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        if (!needs_rollback(host) || host->order_open || passed_over[i]) continue;
+        if (!next || goes_before(host, next)) next = host;
+    }
+    return next;
+}
+
+static bool restores_data(const Rollout *rollout, const RolloutHost *host) {
+    if (!host->confirmed) return strcmp(rollout->plan->service.rollback_data, "restore") == 0;
+    if (rollout->rollback_asked) return rollout->restore_data;
+    return !rollout->aborted && strcmp(rollout->plan->service.rollback_confirmed, "restore-data") == 0;
+}
+
+/* A confirmed host stays where it is when the plan says so and no person has said otherwise. */
+static bool stays(const Rollout *rollout, const RolloutHost *host) {
+    return host->confirmed && !rollout->rollback_asked && !rollout->aborted &&
+           strcmp(rollout->plan->service.rollback_confirmed, "hold") == 0;
+}
+
+static void decide_rollback_orders(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    bool *passed_over = ARENA_ARRAY(rollout->arena, rollout->host_count, bool);
+    size_t allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
+    size_t out =
+        0; /* serving nobody because they are being put back: only these count, else a lost host blocks all */
+    for (size_t i = 0; i < rollout->host_count; i++)
+        out += rollout->hosts[i].state == HOST_ROLLING_BACK && rollout->hosts[i].switched;
+    const RolloutHost *host;
+    while ((host = next_to_roll_back(rollout, passed_over))) {
+        passed_over[host - rollout->hosts] = true;
+        if (stays(rollout, host)) {
+            decided_host(decision, "host.kept", host);
+            continue;
+        }
+        if (host->switched && out >= allowed) continue;
+        out += host->switched;
+        json_t *event = give(decision, host, ORDER_ROLLBACK);
+        json_set_bool(event, "restore_data", host->switched && restores_data(rollout, host));
+    }
+}
+
+static void decide_end_of_rollback(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    bool person_needed = false;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        person_needed |= host->rollback_failed || host->kept || host->state == HOST_LOST;
+    }
+    RolloutOutcome outcome = person_needed      ? OUTCOME_FAILED
+                             : rollout->refused ? OUTCOME_REFUSED
+                             : rollout->aborted ? OUTCOME_ABORTED
+                                                : OUTCOME_ROLLED_BACK;
+    const char *end = person_needed                ? "rollout.failed"
+                      : rollout->switch_count == 0 ? "rollout.cancelled"
+                                                   : "rollout.rolled_back";
+    decided(decision, end);
+    json_set_text(decided(decision, "change.closed"), "outcome", rollout_outcome_text(outcome));
+}
+
+static void decide_back(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    bool left = false;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        left |= needs_rollback(host) || host->order_open;
+        if (!host->order_open || host->order_cancelled || host->order.kind == ORDER_ROLLBACK) continue;
+        json_set_text(decided_host(decision, "order.cancelled", host), "order_id", host->order.id);
+    }
+    if (!left) {
+        decide_end_of_rollback(decision);
+        return;
+    }
+    decide_rollback_orders(decision);
+}
+
+/* ---- forward */
+
+/* True when everything is prepared. */
+static bool decide_prepare(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    bool prepared = true;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        if (host->state == HOST_PENDING && rollout->state == ROLLOUT_RUNNING)
+            give(decision, host, ORDER_PREPARE);
+        prepared &= host->state >= HOST_PREPARED;
+    }
+    return prepared;
+}
+
+static void decide_batch(Decision *decision, size_t stage) {
+    const Rollout *rollout = decision->rollout;
+    const PlanStage *plan = &rollout->plan->rollout.stages.items[stage];
+    size_t members = 0, chosen = 0;
+    for (size_t i = 0; i < rollout->host_count; i++) members += rollout->hosts[i].stage == stage;
+    size_t limit = plan_amount_of(&plan->batch, members);
+    json_t *hosts = json_array();
+    for (size_t i = 0; i < rollout->host_count && chosen < limit; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        if (host->stage != stage || host->batch) continue;
+        json_array_append_new(hosts, json_string(host->name));
+        chosen++;
+    }
+    assert(chosen > 0);
+    json_t *event = decided_stage(decision, "batch.started", stage);
+    json_set_integer(event, "batch", rollout->stages[stage].batch + 1);
+    json_object_set_new(event, "hosts", hosts);
+}
+
+typedef struct BatchCount {
+    size_t hosts, prepared, healthy, confirmed, waiting; /* waiting: in the stage, in no batch yet */
+} BatchCount;
+
+static bool in_batch(const Rollout *rollout, const RolloutHost *host, size_t stage) {
+    return host->stage == stage && host->batch && host->batch == rollout->stages[stage].batch;
+}
+
+static BatchCount count_batch(const Rollout *rollout, size_t stage) {
+    BatchCount count = {0};
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        if (host->stage == stage && !host->batch) count.waiting++;
+        if (!in_batch(rollout, host, stage)) continue;
+        count.hosts++;
+        count.prepared += host->state == HOST_PREPARED;
+        count.healthy += host->state == HOST_HEALTHY;
+        count.confirmed += host->state == HOST_CONFIRMED;
+    }
+    return count;
+}
+
+static void decide_switches(Decision *decision, size_t stage) {
+    const Rollout *rollout = decision->rollout;
+    size_t out = rollout_unavailable(rollout);
+    size_t allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
+    for (size_t i = 0; i < rollout->host_count && out < allowed; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        if (!in_batch(rollout, host, stage) || host->state != HOST_PREPARED || host->order_open) continue;
+        give(decision, host, ORDER_SWITCH);
+        out++;
+    }
+}
+
+/* The soak is over: confirm those that were seen healthy since it began. The others are waited for, until
+ * their silence makes them sick. */
+static void decide_confirms(Decision *decision, size_t stage) {
+    const Rollout *rollout = decision->rollout;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        bool fresh = host->health == VERDICT_PASS && host->health_ms >= rollout->stages[stage].soak_from_ms;
+        if (in_batch(rollout, host, stage) && host->state == HOST_HEALTHY && !host->order_open && fresh)
+            give(decision, host, ORDER_CONFIRM);
+    }
+}
+
+static void decide_stage(Decision *decision, size_t index) {
+    const Rollout *rollout = decision->rollout;
+    const RolloutStage *stage = &rollout->stages[index];
+    bool running = rollout->state == ROLLOUT_RUNNING;
+    BatchCount count = count_batch(rollout, index);
+    if (stage->state == STAGE_PENDING) {
+        if (running) decided_stage(decision, "stage.started", index);
+    } else if (count.confirmed == count.hosts) { /* also before the first batch */
+        if (count.waiting == 0)
+            decided_stage(decision, "stage.passed", index);
+        else if (running)
+            decide_batch(decision, index);
+    } else if (count.prepared > 0) {
+        if (running) decide_switches(decision, index);
+    } else if (stage->state == STAGE_RUNNING && count.healthy + count.confirmed == count.hosts) {
+        json_t *event = decided_stage(decision, "stage.soaking", index);
+        json_set_integer(event, "batch", stage->batch);
+        json_set_integer(event, "soak_ms", rollout->plan->rollout.stages.items[index].soak_ms);
+    } else if (stage->state == STAGE_SOAKING && decision->now_ms >= stage->soak_until_ms) {
+        decide_confirms(decision, index);
+    }
+}
+
+static void decide_commit(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    size_t committed = 0;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        committed += host->state == HOST_COMMITTED;
+        if (host->state == HOST_CONFIRMED && !host->order_open && rollout->state == ROLLOUT_RUNNING)
+            give(decision, host, ORDER_COMMIT);
+    }
+    if (committed < rollout->host_count) return;
+    decided(decision, "rollout.succeeded");
+    json_set_text(decided(decision, "change.closed"), "outcome", rollout_outcome_text(OUTCOME_SUCCEEDED));
+}
+
+static void decide_forward(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    Fault fault;
+    if (find_fault(rollout, decision->now_ms, &fault)) {
+        decide_fault(decision, &fault);
+        return;
+    }
+    if (!decide_prepare(decision)) return;
+    if (rollout->prepare_only && rollout->switch_count == 0) {
+        if (rollout->state != ROLLOUT_RUNNING) return;
+        json_t *event = decided(decision, "rollout.paused");
+        json_set_text(event, "why", TEXT("everything is prepared; nothing was switched"));
+        json_set_text(event, "why_zh", text_in(LANGUAGE_ZH, "everything is prepared; nothing was switched"));
+        return;
+    }
+    for (size_t i = 0; i < rollout->stage_count; i++) {
+        if (rollout->stages[i].state == STAGE_PASSED) continue;
+        decide_stage(decision, i);
+        return;
+    }
+    decide_commit(decision);
+}
+
+json_t *rollout_decide(const Rollout *rollout, int64_t now_ms) {
+    Decision decision = {rollout, now_ms, json_array()};
+    if (rollout_ended(rollout) || rollout->held) return decision.events;
+    if (rollout->state == ROLLOUT_PENDING)
+        decided(&decision, "rollout.started");
+    else if (decide_lost(&decision))
+        ;
+    else if (rollout->state == ROLLOUT_ROLLING_BACK)
+        decide_back(&decision);
+    else
+        decide_forward(&decision);
+    return decision.events;
+}
