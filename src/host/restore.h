@@ -10,6 +10,7 @@
  */
 #pragma once
 #include "base/error.h"
+#include "host/scope.h"
 #include "host/store.h"
 #include "package/progress.h"
 #include "package/tree.h"
@@ -32,10 +33,9 @@ typedef void (*RestoreChange)(void *context, const char *what, const char *path)
 typedef struct RestoreSpec {
     Store *store;
     const Tree *tree; /* finished, of unread or stamped scans; must outlive the restore */
-    /* What the tree speaks for: these paths and all below them. What stands there and is not in the tree is
-     * removed; folders above them are made where they are missing and else left alone. */
-    const char *const *paths;
-    size_t path_count;
+    /* What the tree speaks for: what stands there and is not in the tree is removed; folders above are made
+     * where they are missing and else left alone. */
+    Scope scope;
     bool scratch; /* the target is empty and ours alone: no temporary names, nothing made durable */
     RestoreChange on_change; /* may be NULL */
     void *change_context;

@@ -1,0 +1,29 @@
+/* RestorePlan: what planning decided, for restore_execute.c to carry out; private to the two. */
+#pragma once
+#include "base/parallel.h"
+#include "host/restore.h"
+
+typedef enum RestoreAction {
+    RESTORE_RIGHT,    /* nothing */
+    RESTORE_READ,     /* while planning: only reading can tell */
+    RESTORE_METADATA, /* owner, mode, attributes, times */
+    RESTORE_WRITE,    /* a file's content, then its metadata */
+    RESTORE_MAKE,     /* a folder, then its metadata */
+    RESTORE_LINK,     /* a symbolic or hard link */
+} RestoreAction;
+
+struct Restore {
+    int dir;
+    RestoreSpec spec;
+    bool is_root;
+    Tree *found;      /* what stands in the scope */
+    uint8_t *actions; /* RestoreAction, one for each entry of spec.tree */
+    size_t *removals; /* indices of `found`, parents before children */
+    size_t removal_count;
+    RestoreCounts counts;
+    Progress progress;
+    StoreRoom *rooms[PARALLEL_WORKERS_MAX]; /* made when first used */
+};
+
+/* An unread scan leaves the digest of a file that it does not know zero. */
+bool restore_is_unread(const TreeEntry *entry);
