@@ -2,8 +2,8 @@
  *
  *   {"signatures":[{"algorithm":"ed25519","key":"<key id>","signature":"<base64 of 64 bytes>"}, …]}
  *
- * Each is Ed25519 over the document's exact bytes. The list is sorted by key id, one signature a key, so that the
- * same signers give the same bytes in whatever order they signed.
+ * Each is Ed25519 over the document's exact bytes. The list is sorted by key id, one signature a key, so that
+ * the same signers give the same bytes in whatever order they signed.
  */
 #pragma once
 #include "base/arena.h"

@@ -1,7 +1,7 @@
 /* Trust: which keys may sign, and how many of them must have.
  *
- * Only distinct trusted keys count: the same key twice is one, a stranger's signature is none. A threshold of 0, or
- * of more than there are trusted keys, is refused when the Trust is made.
+ * Only distinct trusted keys count: the same key twice is one, a stranger's signature is none. A threshold of
+ * 0, or of more than there are trusted keys, is refused when the Trust is made.
  */
 #pragma once
 #include "trust/signature.h"
@@ -20,7 +20,8 @@ typedef struct TrustReport {
     size_t valid_count; /* distinct trusted keys */
 } TrustReport;
 
-/* ERROR_INVALID when too few trusted keys have signed `bytes`: unsigned, signed by strangers only (named by their key
- * ids), a trusted key's signature that does not fit, or k of n. `report` may be NULL and is filled on success. */
-int trust_verify(const Trust *trust, const SignatureList *list, const void *bytes, size_t size, TrustReport *report,
-                 Error *error);
+/* ERROR_INVALID when too few trusted keys have signed `bytes`: unsigned, signed by strangers only (named by
+ * their key ids), a trusted key's signature that does not fit, or k of n. `report` may be NULL and is filled
+ * on success. */
+int trust_verify(const Trust *trust, const SignatureList *list, const void *bytes, size_t size,
+                 TrustReport *report, Error *error);
