@@ -30,7 +30,6 @@ CURL *transfer_new(int64_t timeout_ms, const atomic_bool *cancel) {
     curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(handle, CURLOPT_PROXY, "");
     curl_easy_setopt(handle, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(handle, CURLOPT_FORBID_REUSE, 1L);
     curl_easy_setopt(handle, CURLOPT_QUICK_EXIT, 1L); /* a name server that does not answer holds up nobody */
     curl_easy_setopt(handle, CURLOPT_USERAGENT, "upkeep");
     curl_easy_setopt(handle, CURLOPT_TIMEOUT_MS, (long)timeout_ms);

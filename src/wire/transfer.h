@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-/* A handle with our defaults: http and https only, no signals, no proxy, no redirects, no reuse, `timeout_ms`
+/* A handle with our defaults: http and https only, no signals, no proxy, no redirects, `timeout_ms`
  * for everything. Caller calls curl_easy_cleanup. `cancel` may be NULL. */
 CURL *transfer_new(int64_t timeout_ms, const atomic_bool *cancel);
 
