@@ -48,8 +48,8 @@ typedef struct Scan {
     Tree *tree;
     Found *found;
     size_t count, capacity;
-    size_t level_begin, level_end; /* the folders being listed stand between */
-    size_t *unread;                /* indices of found that must be read */
+    const char **folders; /* of the level being listed */
+    size_t *unread;       /* indices of found that must be read */
     Room rooms[PARALLEL_WORKERS_MAX];
     pthread_mutex_t lock; /* guards found, its counts, and the tree's arena */
 } Scan;
@@ -196,11 +196,7 @@ static int list_folder(Scan *scan, const char *folder, Error *error) {
 static int walk_one(size_t index, unsigned worker, void *context, Error *error) {
     (void)worker;
     Scan *scan = context;
-    if (is_cancelled(scan, error) < 0) return -1;
-    pthread_mutex_lock(&scan->lock); /* found may move while others append */
-    TreeEntry entry = scan->found[scan->level_begin + index].entry;
-    pthread_mutex_unlock(&scan->lock);
-    return entry.type == TREE_DIRECTORY ? list_folder(scan, entry.path, error) : 0;
+    return is_cancelled(scan, error) < 0 ? -1 : list_folder(scan, scan->folders[index], error);
 }
 
 /* The first level: the root's entries, or the prefix alone. */
@@ -215,14 +211,22 @@ static int walk_first(Scan *scan, Error *error) {
     return keep(scan, NULL, prefix, &status, error);
 }
 
+/* List the folders among the entries from `begin` on. */
+static int walk_level(Scan *scan, size_t begin, Error *error) {
+    size_t count = 0;
+    scan->folders = calloc(scan->count - begin, sizeof *scan->folders);
+    if (!scan->folders) abort();
+    for (size_t i = begin; i < scan->count; i++)
+        if (scan->found[i].entry.type == TREE_DIRECTORY) scan->folders[count++] = scan->found[i].entry.path;
+    int result = parallel_for(count, parallel_workers(), walk_one, scan, error);
+    free(scan->folders);
+    return result;
+}
+
 static int walk(Scan *scan, Error *error) {
     if (walk_first(scan, error) < 0) return -1;
-    while (scan->level_end < scan->count) {
-        scan->level_begin = scan->level_end;
-        scan->level_end = scan->count;
-        if (parallel_for(scan->level_end - scan->level_begin, parallel_workers(), walk_one, scan, error) < 0)
-            return -1;
-    }
+    for (size_t begin = 0, end = scan->count; begin < end; begin = end, end = scan->count)
+        if (walk_level(scan, begin, error) < 0) return -1;
     return 0;
 }
 
