@@ -20,7 +20,7 @@ static int find_by_regex(const char *output, const char *pattern, char version[s
                          Error *error) {
     regex_t regex;
     regmatch_t matches[2];
-    int code = regcomp(&regex, pattern, REG_EXTENDED);
+    int code = regcomp(&regex, pattern, REG_EXTENDED | REG_NEWLINE);
     if (code != 0) {
         char why[128];
         regerror(code, &regex, why, sizeof why);
