@@ -110,7 +110,7 @@ static int read_one(size_t number, unsigned worker, void *context, Error *error)
     restore->actions[index] = !right                             ? RESTORE_WRITE
                               : same_metadata(restore, said, is) ? RESTORE_RIGHT
                                                                  : RESTORE_METADATA;
-    return progress_add(&restore->progress, said->size, error);
+    return progress_add(restore->spec.progress, 0, error);
 }
 
 static int read_unknown(Restore *restore, Error *error) {
@@ -215,7 +215,7 @@ static int look_around(Restore *restore, Error *error) {
                      .keep_special = true,
                      .stamps = true,
                      .unread = true,
-                     .cancel = spec->wish.cancel};
+                     .cancel = spec->progress->wish.cancel};
     if (spec->scratch) {
         restore->found = tree_new();
     } else if (scope_scan(restore->dir, &spec->scope, &scan, false, &restore->found, error) < 0) {
@@ -234,7 +234,6 @@ int restore_plan(int dir, const RestoreSpec *spec, Restore **out, Error *error) 
     restore->dir = dir;
     restore->spec = *spec;
     restore->is_root = geteuid() == 0;
-    progress_begin(&restore->progress, &spec->wish, spec->tree->total_size);
     if (look_around(restore, error) < 0 || read_unknown(restore, error) < 0) return -1;
     relink(restore);
     touch_folders(restore);

@@ -39,7 +39,7 @@ typedef struct RestoreSpec {
     bool scratch; /* the target is empty and ours alone: no temporary names, nothing made durable */
     RestoreChange on_change; /* may be NULL */
     void *change_context;
-    ProgressWish wish;
+    Progress *progress; /* begun and ended by the caller: written bytes are added, and its wish is heeded */
 } RestoreSpec;
 
 typedef struct Restore Restore;

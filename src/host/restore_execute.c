@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -76,8 +77,10 @@ static int verify_one(size_t number, unsigned worker, void *context, Error *erro
     Work *work = context;
     Restore *restore = work->restore;
     const TreeEntry *entry = &restore->spec.tree->entries[work->indices[number]];
-    StoreGet get = {
-        .digest = &entry->digest, .size = entry->size, .fd = -1, .cancel = restore->spec.wish.cancel};
+    StoreGet get = {.digest = &entry->digest,
+                    .size = entry->size,
+                    .fd = -1,
+                    .cancel = restore->spec.progress->wish.cancel};
     if (store_get(restore->spec.store, room_of(restore, worker), &get, error) < 0)
         return error_prefix(error, "cannot restore %s", entry->path);
     return 0;
@@ -106,6 +109,7 @@ static uint64_t bytes_to_write(const Restore *restore) {
 
 static int check_space(const Restore *restore, Error *error) {
     struct statvfs status;
+    if (!scope_is_one_device(restore->dir, &restore->spec.scope)) return 0; /* then writing will tell */
     if (fstatvfs(restore->dir, &status) != 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot tell the free space");
     uint64_t going = restore->counts.removed_bytes + restore->counts.replaced_bytes;
@@ -188,7 +192,7 @@ static int fill(Restore *restore, StoreRoom *room, const TreeEntry *entry, int f
                     .size = entry->size,
                     .fd = fd,
                     .sparse = entry->sparse,
-                    .cancel = restore->spec.wish.cancel};
+                    .cancel = restore->spec.progress->wish.cancel};
     return store_get(restore->spec.store, room, &get, error);
 }
 
@@ -208,7 +212,7 @@ static int write_file(Restore *restore, StoreRoom *room, Parent *parent, const T
         result = error_errno(error, ERROR_SYSTEM, errno, "cannot close");
     if (result == 0 && temporary != name && renameat(folder, temporary, folder, name) != 0)
         result = error_errno(error, ERROR_SYSTEM, errno, "cannot rename");
-    if (result == 0) return progress_add(&restore->progress, entry->size, error);
+    if (result == 0) return progress_add(restore->spec.progress, entry->size, error);
     unlinkat(folder, temporary, 0);
     return error_prefix(error, "cannot restore %s", entry->path);
 }
@@ -363,16 +367,14 @@ static int make_durable(Restore *restore, Error *error) {
     if (restore->spec.scratch) return 0;
     if (counts->written_files + counts->removed + counts->other <= SYNC_EACH_MAX)
         return sync_each(restore, error);
-    return file_sync_all(restore->dir, error);
+    return scope_sync(restore->dir, &restore->spec.scope, error);
 }
 
 int restore_execute(Restore *restore, Error *error) {
-    progress_begin(&restore->progress, &restore->spec.wish, restore->counts.written_bytes);
     if (check_space(restore, error) < 0 || remove_unexpected(restore, error) < 0 ||
         make_folders(restore, error) < 0 || write_files(restore, error) < 0 ||
         make_links(restore, error) < 0 || set_metadata(restore, error) < 0 ||
         make_durable(restore, error) < 0)
         return -1;
-    progress_end(&restore->progress);
     return 0;
 }

@@ -21,7 +21,6 @@ struct Restore {
     size_t *removals; /* indices of `found`, parents before children */
     size_t removal_count;
     RestoreCounts counts;
-    Progress progress;
     StoreRoom *rooms[PARALLEL_WORKERS_MAX]; /* made when first used */
 };
 

@@ -60,8 +60,8 @@ typedef struct RestorePointProof {
     int64_t time_ms;         /* 0: not proved */
     uint64_t restored_files; /* restored and compared for this proof */
     uint64_t restored_bytes;
-    uint64_t known_objects; /* untouched since an earlier proof */
-    bool full;              /* every object was restored */
+    uint64_t known_files; /* not restored: their objects are untouched since an earlier proof */
+    bool full;            /* every object was restored */
 } RestorePointProof;
 
 typedef struct RestorePoint {
@@ -73,6 +73,7 @@ typedef struct RestorePoint {
     size_t part_count;
     uint64_t stored_objects, stored_bytes; /* what this point added to the store */
     RestorePointProof proof;
+    Digest head_digest; /* of its point.json */
 } RestorePoint;
 
 void restore_point_free(RestorePoint *point); /* NULL is allowed */

@@ -136,3 +136,30 @@ int scope_scan(int dir, const Scope *scope, const TreeScan *options, bool above,
     *out = pointer_take(&tree);
     return 0;
 }
+
+/* Open one of the paths when it stands on another file system than `dir`; else -1. */
+static int open_foreign(int dir, const char *path) {
+    struct stat root, status;
+    int fd = file_open_no_links(dir, path, O_RDONLY | O_NONBLOCK, 0);
+    if (fd >= 0 && fstat(dir, &root) == 0 && fstat(fd, &status) == 0 && root.st_dev != status.st_dev)
+        return fd;
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+int scope_sync(int dir, const Scope *scope, Error *error) {
+    if (file_sync_all(dir, error) < 0) return -1;
+    for (size_t i = 0; i < scope->count; i++) {
+        FD_AUTO fd = open_foreign(dir, scope->paths[i]);
+        if (fd >= 0 && file_sync_all(fd, error) < 0) return -1;
+    }
+    return 0;
+}
+
+bool scope_is_one_device(int dir, const Scope *scope) {
+    for (size_t i = 0; i < scope->count; i++) {
+        FD_AUTO fd = open_foreign(dir, scope->paths[i]);
+        if (fd >= 0) return false;
+    }
+    return true;
+}

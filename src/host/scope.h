@@ -22,3 +22,8 @@ int scope_refuse_links(const Scope *scope, const Tree *tree, Error *error);
 /* Scan every path into one finished tree; no link is followed on the way to it. `options->prefix` is set
  * here. With `above`, the folders that lead to the paths are listed too, where they exist. */
 int scope_scan(int dir, const Scope *scope, const TreeScan *options, bool above, Tree **out, Error *error);
+
+/* syncfs: everything written to the file systems that hold the root and the paths. */
+int scope_sync(int dir, const Scope *scope, Error *error);
+/* Do all paths that exist stand on the file system of `dir`? */
+bool scope_is_one_device(int dir, const Scope *scope);

@@ -15,7 +15,13 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-enum { SHARDS = 256, LOCK_RETRY_MS = 5, SYNC_EACH_MAX = 16, RANDOM_SIZE = 9 };
+enum {
+    SHARDS = 256,
+    LOCK_RETRY_MS = 5,
+    SYNC_EACH_MAX = 16,
+    RANDOM_SIZE = 9,
+    DEAD_NAME_SIZE = STORE_NAME_SIZE + 8
+};
 static const char format_text[] = "upkeep-store 1\n";
 static const char dead_prefix[] = "dead-";
 
@@ -302,13 +308,29 @@ static int each_temporary(Store *store, NameVisit visit, Error *error) {
     return result;
 }
 
-static int declare_dead(Store *store, const char *name, Error *error) {
-    if (strncmp(name, dead_prefix, strlen(dead_prefix)) == 0) return 0;
-    char unique[STORE_NAME_SIZE], dead[STORE_NAME_SIZE + sizeof dead_prefix];
+/* Give it a name in temporary/ that says so; 1 when it is missing. */
+static int declare_dead(Store *store, int dir, const char *name, char dead[static DEAD_NAME_SIZE],
+                        Error *error) {
+    char unique[STORE_NAME_SIZE];
     store_temporary_name(store, unique);
-    snprintf(dead, sizeof dead, "%s%s", dead_prefix, unique);
-    if (renameat(store->temporary, name, store->temporary, dead) == 0) return 0;
-    return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s/temporary/%s", store->path, name);
+    snprintf(dead, DEAD_NAME_SIZE, "%s%s", dead_prefix, unique);
+    if (renameat(dir, name, store->temporary, dead) == 0) return 0;
+    if (errno == ENOENT) return 1;
+    return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s from the store %s", name, store->path);
+}
+
+static int declare_leftover(Store *store, const char *name, Error *error) {
+    char dead[DEAD_NAME_SIZE];
+    if (strncmp(name, dead_prefix, strlen(dead_prefix)) == 0) return 0;
+    return declare_dead(store, store->temporary, name, dead, error) < 0 ? -1 : 0;
+}
+
+int store_discard(Store *store, int dir, const char *name, Error *error) {
+    char dead[DEAD_NAME_SIZE];
+    int result = declare_dead(store, dir, name, dead, error);
+    if (result != 0) return result < 0 ? -1 : 0;
+    if (file_sync_dir(dir, error) < 0) return -1;
+    return file_remove_tree(store->temporary, dead, error);
 }
 
 static int bury(Store *store, const char *name, Error *error) {
@@ -321,7 +343,7 @@ int store_tidy(Store *store, Error *error) {
     if (store_lock(store, STORE_EXCLUSIVE, &lock, error) < 0) return -1;
     /* Under the lock nothing in temporary/ belongs to the living; removing may take long, so it comes after.
      */
-    if (each_temporary(store, declare_dead, error) < 0 || compact_proofs(store, error) < 0) return -1;
+    if (each_temporary(store, declare_leftover, error) < 0 || compact_proofs(store, error) < 0) return -1;
     close(fd_take(&lock));
     return each_temporary(store, bury, error);
 }

@@ -109,5 +109,8 @@ typedef struct StoreSweep {
     void *context;
 } StoreSweep;
 int store_sweep(Store *store, const StoreSweep *sweep, uint64_t *freed_bytes, Error *error);
+/* Take `name` out of `dir` (of the store) by one rename, then remove it with all below. Missing is success.
+ */
+int store_discard(Store *store, int dir, const char *name, Error *error);
 /* Remove what the dead left in temporary/, and proofs that hold no more. ERROR_REFUSED as above. */
 int store_tidy(Store *store, Error *error);
