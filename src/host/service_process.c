@@ -214,23 +214,13 @@ static int end_all(Stopping *stopping, const ProcessEntry *main_process, int sig
     return error_hint(error, "they may be waiting for a disk or network drive; see to it, then try again");
 }
 
-static int parse_signal(const char *name, int *out, Error *error) {
-    if (!name) name = "SIGTERM";
-    for (int number = 1; number < NSIG; number++) {
-        const char *known = sigabbrev_np(number);
-        if (!known || strncmp(name, "SIG", 3) != 0 || strcmp(name + 3, known) != 0) continue;
-        *out = number;
-        return 0;
-    }
-    return error_set(error, ERROR_INVALID, "%s is not a signal", name);
-}
-
 /* End all of the recorded process, and reap it where it is our child. */
 static int end_recorded(const ServiceContext *context, ServiceRecord *record, ServiceEnd *out, Error *error) {
     const PlanProcess *plan = context->run->process;
     int64_t timeout_ms = plan && plan->stop_timeout_ms > 0 ? plan->stop_timeout_ms : STOP_TIMEOUT_MS;
-    int signal_number = SIGTERM;
-    if (parse_signal(plan ? plan->stop_signal : NULL, &signal_number, error) < 0) return -1;
+    const char *signal_name = plan && plan->stop_signal ? plan->stop_signal : "SIGTERM";
+    int signal_number = plan_signal_number(signal_name);
+    if (!signal_number) return error_set(error, ERROR_INVALID, "%s is no signal to stop with", signal_name);
     int64_t started_ms = clock_steady_ms(clock_system());
     ProcessEntry entry;
     Stopping stopping = {.record = record, .deadline_ms = started_ms + timeout_ms};

@@ -306,7 +306,7 @@ static void test_refuses_an_unknown_signal(void **state) {
     fixture->process.stop_signal = "SIGNONSENSE";
     Error error = {0};
     assert_int_equal(service_stop(&fixture->context, NULL, &error), -1);
-    check_says(&error, ERROR_INVALID, "SIGNONSENSE is not a signal");
+    check_says(&error, ERROR_INVALID, "SIGNONSENSE is no signal");
     fixture->process.stop_signal = NULL;
     stop(fixture);
 }
