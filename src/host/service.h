@@ -45,7 +45,7 @@ typedef struct ServiceStatus {
 typedef struct ServiceEnd {
     bool was_running;
     bool killed;         /* it did not stop when asked, within its stop_timeout */
-    int exit_status;     /* as in ServiceStatus */
+    int exit_status;     /* as in ServiceStatus; unknown where systemd has forgotten the unit already */
     int64_t duration_ms; /* from asking until nothing of it lived */
 } ServiceEnd;
 
