@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
-#define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad" /* FIPS 180-4, example "abc"  \
-                                                                                */
+/* FIPS 180-4, example "abc" */
+#define ABC "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 static void test_is_sha_256(void **state) {
     (void)state;
