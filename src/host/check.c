@@ -8,7 +8,6 @@
 #include "host/probe.h"
 #include "model/version.h"
 #include <errno.h>
-#include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +32,8 @@ static void check_cpu(const PlanCheck *check, const CheckContext *context, Obser
     facts_read(&facts);
     if (!facts.cpu_count) return unknown(out);
     judge(out, facts.cpu_count >= check->cpu->cores);
-    error_set(&out->detail, ERROR_REFUSED, "%d processors usable, %" PRId64 " needed", facts.cpu_count,
-              check->cpu->cores);
+    error_set(&out->detail, ERROR_REFUSED, "%d processors usable, %lld needed", facts.cpu_count,
+              (long long)check->cpu->cores);
 }
 
 /* `part` percent of `whole`, without overflow for anything below 2^57. */
@@ -64,16 +63,16 @@ static void judge_disk(const PlanDisk *plan, const FactsDisk *disk, Observation 
     bool count_inodes = plan->inodes.set && disk->inodes > 0;
     if (count_inodes && disk->inodes_free < inodes) {
         out->verdict = VERDICT_FAIL;
-        error_set(&out->detail, ERROR_REFUSED, "%" PRIu64 " inodes free on %s, %" PRIu64 " needed",
-                  disk->inodes_free, disk->path, inodes);
+        error_set(&out->detail, ERROR_REFUSED, "%llu inodes free on %s, %llu needed",
+                  (unsigned long long)disk->inodes_free, disk->path, (unsigned long long)inodes);
     } else if (plan->free.set) {
         judge(out, disk->free >= bytes);
         error_set(&out->detail, ERROR_REFUSED, "%s free on %s, %s needed",
                   quantity_size_text(disk->free, found), disk->path, quantity_size_text(bytes, wanted));
     } else {
         out->verdict = VERDICT_PASS;
-        error_set(&out->detail, ERROR_REFUSED, "%" PRIu64 " inodes free on %s, %" PRIu64 " needed",
-                  disk->inodes_free, disk->path, inodes);
+        error_set(&out->detail, ERROR_REFUSED, "%llu inodes free on %s, %llu needed",
+                  (unsigned long long)disk->inodes_free, disk->path, (unsigned long long)inodes);
     }
 }
 

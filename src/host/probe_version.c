@@ -44,7 +44,7 @@ static int ask_command(const PlanVersionProbe *probe, const ProbeContext *contex
                         .timeout_ms = probe->timeout_ms > 0 ? probe->timeout_ms : TIMEOUT_MS,
                         .output_max = OUTPUT_MAX,
                         .cancel = context->cancel};
-    ProcessResult result;
+    ProcessResult result = {0};
     if (process_run(&spec, &result, error) < 0) return -1;
     int code = 0;
     if (result.timed_out || result.exit_status != 0)

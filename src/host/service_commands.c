@@ -37,7 +37,7 @@ static int run(const ServiceContext *context, const StringList *command, Process
                         .user = context->user,
                         .timeout_ms = timeout_ms,
                         .output_max = OUTPUT_MAX};
-    ProcessResult result;
+    ProcessResult result = {0};
     if (process_run(&spec, &result, error) < 0) return -1;
     if (result.timed_out) {
         char limit[QUANTITY_TEXT_SIZE];
@@ -51,7 +51,7 @@ static int run(const ServiceContext *context, const StringList *command, Process
 
 /* The same, where only exit status 0 will do. */
 static int run_well(const ServiceContext *context, const StringList *command, Error *error) {
-    ProcessResult result;
+    ProcessResult result = {0};
     if (run(context, command, &result, error) < 0) return -1;
     int code = 0;
     if (result.exit_status != 0) {
@@ -66,7 +66,7 @@ static int run_well(const ServiceContext *context, const StringList *command, Er
 }
 
 static int status(const ServiceContext *context, ServiceStatus *out, Error *error) {
-    ProcessResult result;
+    ProcessResult result = {0};
     if (run(context, &context->run->commands->status, &result, error) < 0) return -1;
     out->state = result.exit_status == 0 ? SERVICE_RUNNING : SERVICE_STOPPED;
     buffer_free(&result.output);

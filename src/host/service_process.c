@@ -122,7 +122,7 @@ static void reap(ServiceRecord *record, const ProcessEntry *entry) {
 
 static int status(const ServiceContext *context, ServiceStatus *out, Error *error) {
     PLACE_AUTO place = PLACE_NONE;
-    ServiceRecord record;
+    ServiceRecord record = {0};
     int found = place_peek(context, &place, error);
     if (found == 1) found = service_record_load(place.folder, &record, error);
     if (found <= 0) return found;
@@ -236,7 +236,7 @@ static int end_recorded(const ServiceContext *context, ServiceRecord *record, Se
 
 static int stop(const ServiceContext *context, ServiceEnd *out, Error *error) {
     PLACE_AUTO place = PLACE_NONE;
-    ServiceRecord record;
+    ServiceRecord record = {0};
     int found = place_peek(context, &place, error);
     if (found <= 0) return found;
     if (take_lock(&place, error) < 0) return -1;
@@ -346,7 +346,7 @@ static int launch(const ServiceContext *context, const Place *place, ServiceReco
 /* 1 when it runs already as asked, 0 when it may be started now. */
 static int clear_the_way(const ServiceContext *context, const Place *place, const char *digest,
                          Error *error) {
-    ServiceRecord record;
+    ServiceRecord record = {0};
     int found = service_record_load(place->folder, &record, error);
     if (found <= 0) return found;
     ProcessEntry entry;

@@ -50,7 +50,7 @@ static int systemctl(const char *verb, const char *properties, const char *unit,
                         .env = (const char *const *)env,
                         .timeout_ms = properties ? SHOW_TIMEOUT_MS : JOB_TIMEOUT_MS,
                         .output_max = OUTPUT_MAX};
-    ProcessResult result;
+    ProcessResult result = {0};
     int code = process_run(&spec, &result, error);
     process_env_free(env);
     if (code < 0) return -1;
@@ -66,7 +66,7 @@ static int systemctl(const char *verb, const char *properties, const char *unit,
 
 /* The same for start, stop and their like, where only success will do. */
 static int systemctl_well(const char *verb, const char *unit, Error *error) {
-    ProcessResult result;
+    ProcessResult result = {0};
     if (systemctl(verb, NULL, unit, &result, error) < 0) return -1;
     int code = 0;
     if (result.exit_status != 0) {
@@ -112,7 +112,7 @@ static void set_property(Unit *unit, const char *key, size_t key_length, const c
 
 /* How the manager sees the unit; ERROR_INVALID when it does not know it. */
 static int show(const char *name, Unit *out, Error *error) {
-    ProcessResult result;
+    ProcessResult result = {0};
     Unit unit = {0};
     if (check_unit(name, error) < 0 || check_manager(error) < 0) return -1;
     if (systemctl("show", PROPERTIES, name, &result, error) < 0) return -1;

@@ -54,7 +54,7 @@ static int take_socket(CURL *handle, int *out_fd, Error *error) {
 int tcp_connect(const char *address, int64_t timeout_ms, const atomic_bool *cancel, int *out_fd,
                 Error *error) {
     char host[TCP_HOST_SIZE];
-    int port, fd = -1;
+    int port = 0, fd = -1;
     if (tcp_address_parse(address, host, &port, error) < 0) return -1;
     if (timeout_ms <= 0) timeout_ms = TCP_TIMEOUT_MS;
     TRANSFER_AUTO handle = transfer_new(timeout_ms, cancel);
