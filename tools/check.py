@@ -83,7 +83,7 @@ def run(argv, timeout, env=None, cwd=ROOT):
 def read_tap(text, status):
     """(passed, failed, skip reasons) of a TAP stream. A plan that was not kept, a bail-out and a bad exit status
     without a failed line are one failure each."""
-    passed, failed, skips, planned, comment = 0, 0, [], None, ""
+    passed, failed, skips, planned, comment, bailed = 0, 0, [], None, "", False
     for line in text.splitlines():
         line = line.strip()
         if line.startswith("# skipped: "):
@@ -97,7 +97,7 @@ def read_tap(text, status):
             continue
         case = re.match(r"(not )?ok\b\s*\d*\s*(?:- )?(.*)$", line)
         if not case:
-            failed += line.startswith("Bail out!")
+            bailed |= line.startswith("Bail out!")
             continue
         skip = re.search(r"#\s*skip\S*\s*(.*)$", case[2], re.I)
         if skip:
@@ -109,7 +109,7 @@ def read_tap(text, status):
             failed += 1
         else:
             passed += 1
-    if planned is None or planned != passed + failed + len(skips) or (status != 0 and failed == 0):
+    if bailed or planned != passed + failed + len(skips) or (status != 0 and failed == 0):
         failed += 1
     return passed, failed, skips
 
