@@ -90,8 +90,11 @@ static void check_os(const PlanCheck *check, const CheckContext *context, Observ
     if (!*facts.os_id || (plan->version && !*facts.os_version)) return unknown(out);
     bool same = !plan->id || strcmp(plan->id, facts.os_id) == 0;
     judge(out, same && (!plan->version || version_in_range(facts.os_version, plan->version)));
-    error_set(&out->detail, ERROR_REFUSED, "this is %s %s, %s %s needed", facts.os_id, facts.os_version,
-              plan->id ? plan->id : facts.os_id, plan->version ? plan->version : "");
+    char found[160], wanted[160];
+    snprintf(found, sizeof found, "%s %s", facts.os_id, facts.os_version);
+    snprintf(wanted, sizeof wanted, "%s%s%s", plan->id ? plan->id : "", plan->id && plan->version ? " " : "",
+             plan->version ? plan->version : "");
+    error_set(&out->detail, ERROR_REFUSED, "this is %s, %s needed", found, wanted);
 }
 
 static void check_kernel(const PlanCheck *check, const CheckContext *context, Observation *out) {
