@@ -133,7 +133,9 @@ static int status(const ServiceContext *context, ServiceStatus *out, Error *erro
             return 0;
         }
         reap(&record, &entry);
-        if (record.ended_ms && service_record_save(place.folder, &record, error) < 0) return -1;
+        /* Best effort: on a full disk looking must still work, and only the exit status would be forgotten.
+         */
+        if (record.ended_ms) service_record_save(place.folder, &record, NULL);
     }
     *out = (ServiceStatus){SERVICE_DEAD, 0, record.ended_ms, record.exit_status};
     return 0;

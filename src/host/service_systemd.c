@@ -172,7 +172,7 @@ static int start(const ServiceContext *context, Error *error) {
     const char *name = context->run->systemd;
     Unit unit;
     if (show(name, &unit, error) < 0) return -1;
-    if (lives(&unit)) return 0;
+    if (strcmp(unit.active, "active") == 0 || strcmp(unit.active, "reloading") == 0) return 0;
     /* A release may have brought another unit file; and a unit that failed too often would not be started. */
     if (unit.needs_reload && systemctl_well("daemon-reload", "", error) < 0) return -1;
     if (strcmp(unit.active, "failed") == 0 && systemctl_well("reset-failed", name, error) < 0) return -1;
