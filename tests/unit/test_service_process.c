@@ -194,6 +194,8 @@ static void test_finds_the_program_in_the_path_of_the_plan(void **state) {
 static void test_says_why_a_program_cannot_be_run(void **state) {
     const TestFolder *folder = *state;
     Fixture *fixture = make(folder, "");
+    Pair env[] = {{"PATH", "/usr/bin:/bin"}}; /* ours may name folders that we may not enter: another error */
+    fixture->process.env = (PairList){env, 1};
     fixture->argv[0] = "no-such-program";
     Error error = start_fails(fixture);
     check_says(&error, ERROR_SYSTEM, "cannot start the service s: cannot run no-such-program");
@@ -543,38 +545,46 @@ static void test_a_killed_starter_loses_nothing_and_starts_nothing_twice(void **
     print_message("# starter killed in %d rounds, too late in %d\n", before, after);
 }
 
+/* A test that failed half-way leaves nothing running. */
+static int teardown(void **state) {
+    service_stop(&make(*state, "")->context, NULL, NULL);
+    return test_folder_teardown(state);
+}
+
+#define with_service(test) cmocka_unit_test_setup_teardown(test, test_folder_setup, teardown)
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        test_in_folder(test_starts_in_a_clean_session_of_its_own),
-        test_in_folder(test_output_is_appended_to_the_log),
-        test_in_folder(test_started_again_it_is_the_same_process),
-        test_in_folder(test_refuses_to_start_beside_another_command),
-        test_in_folder(test_refuses_to_start_beside_another_release),
-        test_in_folder(test_finds_the_program_in_the_path_of_the_plan),
-        test_in_folder(test_says_why_a_program_cannot_be_run),
-        test_in_folder(test_runs_as_the_user_of_the_plan),
-        test_in_folder(test_says_when_the_user_may_not_enter),
-        test_in_folder(test_refuses_a_user_that_does_not_exist),
-        test_in_folder(test_an_unwritable_log_is_an_error),
-        test_in_folder(test_a_log_that_leads_elsewhere_is_refused),
-        test_in_folder(test_stops_and_says_how_it_ended),
-        test_in_folder(test_stopping_what_does_not_run_is_success),
-        test_in_folder(test_uses_the_signal_of_the_plan),
-        test_in_folder(test_refuses_an_unknown_signal),
-        test_in_folder(test_kills_what_ignores_the_signal),
-        test_in_folder(test_stops_what_was_suspended),
-        test_in_folder(test_ends_the_children_too),
-        test_in_folder(test_a_child_that_outlived_its_parent_is_ended),
-        test_in_folder(test_a_start_ends_what_a_dead_one_left),
-        test_in_folder(test_tells_how_a_dead_service_ended),
-        test_in_folder(test_knows_a_service_that_another_process_started),
-        test_in_folder(test_looking_makes_nothing),
-        test_in_folder(test_spares_a_process_that_was_given_the_pid_later),
-        test_in_folder(test_spares_a_process_of_another_boot),
-        test_in_folder(test_spares_a_process_that_leads_no_session),
-        test_in_folder(test_a_damaged_pid_file_needs_a_person),
-        test_in_folder(test_refuses_a_folder_that_others_may_write),
-        test_in_folder(test_a_killed_starter_loses_nothing_and_starts_nothing_twice),
+        with_service(test_starts_in_a_clean_session_of_its_own),
+        with_service(test_output_is_appended_to_the_log),
+        with_service(test_started_again_it_is_the_same_process),
+        with_service(test_refuses_to_start_beside_another_command),
+        with_service(test_refuses_to_start_beside_another_release),
+        with_service(test_finds_the_program_in_the_path_of_the_plan),
+        with_service(test_says_why_a_program_cannot_be_run),
+        with_service(test_runs_as_the_user_of_the_plan),
+        with_service(test_says_when_the_user_may_not_enter),
+        with_service(test_refuses_a_user_that_does_not_exist),
+        with_service(test_an_unwritable_log_is_an_error),
+        with_service(test_a_log_that_leads_elsewhere_is_refused),
+        with_service(test_stops_and_says_how_it_ended),
+        with_service(test_stopping_what_does_not_run_is_success),
+        with_service(test_uses_the_signal_of_the_plan),
+        with_service(test_refuses_an_unknown_signal),
+        with_service(test_kills_what_ignores_the_signal),
+        with_service(test_stops_what_was_suspended),
+        with_service(test_ends_the_children_too),
+        with_service(test_a_child_that_outlived_its_parent_is_ended),
+        with_service(test_a_start_ends_what_a_dead_one_left),
+        with_service(test_tells_how_a_dead_service_ended),
+        with_service(test_knows_a_service_that_another_process_started),
+        with_service(test_looking_makes_nothing),
+        with_service(test_spares_a_process_that_was_given_the_pid_later),
+        with_service(test_spares_a_process_of_another_boot),
+        with_service(test_spares_a_process_that_leads_no_session),
+        with_service(test_a_damaged_pid_file_needs_a_person),
+        with_service(test_refuses_a_folder_that_others_may_write),
+        with_service(test_a_killed_starter_loses_nothing_and_starts_nothing_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
