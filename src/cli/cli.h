@@ -31,9 +31,25 @@ typedef struct CliVerb {
     int (*run)(Cli *cli, const Arguments *arguments);
 } CliVerb;
 
+/* Run one command line; the process's exit status. */
+int cli_main(int count, char **words);
+
+/* All verbs: NULL-ended list of tables, each ended by a zero row. For help, completion and manual pages. */
+extern const CliVerb *const cli_verbs[];
+const CliVerb *cli_verb_find(const char *name);
+/* What every verb takes. */
+extern const Option cli_options[];
+
 /* Say why on standard error ("upkeep: …" in the user's language; with --json a result line on standard
  * output) and give back the exit status of its kind. */
 int cli_fail(Cli *cli, const Error *error);
 
 /* Text for people on standard output, translated; nothing with --json or -q. */
 void cli_print(const Cli *cli, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The text of `id` in the user's language. */
+const char *cli_text(const Cli *cli, const char *id) __attribute__((format_arg(2)));
+
+/* The last line of --json: {"type":"result", …}; nothing without --json. `change` and `error` may be NULL.
+ * Gives back `exit_status`. */
+int cli_result(const Cli *cli, const char *change, const char *outcome, int exit_status, const Error *error);

@@ -25,6 +25,12 @@ typedef struct Arguments {
     size_t given_count;
 } Arguments;
 
+/* Read `words` by the rows of `tables` (a NULL-ended list of tables, each ended by a zero row): --name VALUE,
+ * --name=VALUE, -n VALUE, -nVALUE; "--" ends the options. Everything points into `words` or lives in the
+ * arena. */
+int arguments_parse(Arena *arena, const Option *const *tables, int count, char *const *words, Arguments *out,
+                    Error *error);
+
 bool arguments_has(const Arguments *arguments, const char *name);
 /* The last value given, or `fallback`. */
 const char *arguments_get(const Arguments *arguments, const char *name, const char *fallback);

@@ -60,14 +60,14 @@ static const Field hooks_fields[] = {
     FIELD(ManifestHooks, OPTIONAL, "rollback", rollback, .schema = &hook_schema,
           .text = "the new version is stopped again, the old one not yet started"),
 };
-static const Schema hooks_schema = SCHEMA("hooks", ManifestHooks, hooks_fields, NULL);
+const Schema manifest_hooks_schema = SCHEMA("hooks", ManifestHooks, hooks_fields, NULL);
 
 #define DETAILS                                                                                              \
     FIELD(ManifestHead, OBJECT, "build", build, .schema = &build_schema,                                     \
           .text = "where the content comes from"),                                                           \
         FIELD(ManifestHead, OBJECT, "compatibility", compatibility, .schema = &compatibility_schema,         \
               .text = "what the package needs of a host"),                                                   \
-        FIELD(ManifestHead, OBJECT, "hooks", hooks, .schema = &hooks_schema,                                 \
+        FIELD(ManifestHead, OBJECT, "hooks", hooks, .schema = &manifest_hooks_schema,                                 \
               .text = "programs of the package that take part in its upgrade")
 
 static const Field details_fields[] = {DETAILS};

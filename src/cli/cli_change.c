@@ -1,0 +1,293 @@
+/* list, status, watch, and the steering of a change: pause, resume, abort, rollback. */
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/quantity.h"
+#include "cli/cli.h"
+#include "cli/drive.h"
+#include "cli/session.h"
+#include "cli/words.h"
+#include "engine/change.h"
+#include "engine/engine.h"
+#include "host/host.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void print_json(json_t *row) {
+    FREE_AUTO char *text = json_text(row);
+    printf("%s\n", text);
+    json_decref(row);
+}
+
+/* ---- list */
+
+static const char *state_of(const ChangeSummary *item) {
+    if (item->outcome != OUTCOME_NONE) return rollout_outcome_text(item->outcome);
+    return item->held ? "held" : rollout_state_text(item->state);
+}
+
+static int run_list(Cli *cli, const Arguments *arguments) {
+    (void)arguments;
+    ARENA_AUTO arena = arena_new();
+    JOURNAL_AUTO journal = NULL;
+    ChangeList list;
+    Error error;
+    if (session_journal_existing(cli, &journal, &error) < 0 || change_list(journal, arena, &list, &error) < 0)
+        return cli_fail(cli, &error);
+    for (size_t i = 0; i < list.count; i++) {
+        const ChangeSummary *item = &list.items[i];
+        if (!cli->json) {
+            cli_print(cli, "%-14s  %-20.20s  %-16s %-10s %-12s %s\n", item->id, item->opened, item->service,
+                      item->version, cli_text(cli, words_outcome(state_of(item))),
+                      item->title ? item->title : "");
+            continue;
+        }
+        json_t *row = json_object();
+        json_set_text(row, "type", "change");
+        json_set_text(row, "change", item->id);
+        json_set_text(row, "service", item->service);
+        json_set_text(row, "version", item->version);
+        json_set_text(row, "environment", item->environment);
+        json_set_text(row, "opened", item->opened);
+        json_set_text(row, "ended", item->ended);
+        json_set_text(row, "title", item->title);
+        json_set_text(row, "state", state_of(item));
+        print_json(row);
+    }
+    if (list.count == 0) cli_print(cli, "There is no change yet.\n");
+    return cli_result(cli, NULL, "succeeded", 0, NULL);
+}
+
+/* ---- status */
+
+/* The change meant: the one named, or the latest. */
+static int find_change(Journal *journal, Arena *arena, const Arguments *arguments, const char **id,
+                       Error *error) {
+    ChangeList list;
+    if (arguments->positional_count > 0) {
+        *id = arguments->positional[0];
+        return 0;
+    }
+    if (change_list(journal, arena, &list, error) < 0) return -1;
+    if (list.count == 0) return error_set(error, ERROR_INVALID, "there is no change yet");
+    *id = list.items[list.count - 1].id;
+    return 0;
+}
+
+static void print_status_json(const Rollout *rollout) {
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        json_t *row = json_object();
+        json_set_text(row, "type", "host");
+        json_set_text(row, "change", rollout->change);
+        json_set_text(row, "host", host->name);
+        json_set_text(row, "stage", rollout->plan->rollout.stages.items[host->stage].name);
+        json_set_text(row, "state", host_state_text(host->state));
+        json_set_text(row, "health", verdict_text(host->health));
+        json_set_text(row, "error", host->error);
+        print_json(row);
+    }
+    json_t *row = json_object();
+    json_set_text(row, "type", "change");
+    json_set_text(row, "change", rollout->change);
+    json_set_text(row, "service", rollout->plan->service.name);
+    json_set_text(row, "version", rollout->version);
+    json_set_text(row, "state", rollout_state_text(rollout->state));
+    json_set_bool(row, "held", rollout->held);
+    if (rollout->outcome != OUTCOME_NONE)
+        json_set_text(row, "outcome", rollout_outcome_text(rollout->outcome));
+    json_set_text(row, "reason", rollout->reason);
+    print_json(row);
+}
+
+static void print_status(const Cli *cli, const Rollout *rollout) {
+    cli_print(cli, "%s  %s → %s  %s\n", rollout->change, rollout->plan->service.name, rollout->version,
+              cli_text(cli, rollout->held ? "held for a person to decide"
+                            : rollout->outcome != OUTCOME_NONE
+                                ? words_outcome(rollout_outcome_text(rollout->outcome))
+                                : words_rollout_state(rollout->state)));
+    if (rollout->reason)
+        cli_print(cli, "  %s%s%s\n", rollout->reason_host ? rollout->reason_host : "",
+                  rollout->reason_host ? ": " : "",
+                  cli->language == LANGUAGE_ZH && rollout->reason_zh ? rollout->reason_zh : rollout->reason);
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        const char *why = cli->language == LANGUAGE_ZH && host->error_zh ? host->error_zh : host->error;
+        cli_print(cli, "  %-12s %-12s %-14s %s\n", host->name,
+                  rollout->plan->rollout.stages.items[host->stage].name,
+                  cli_text(cli, words_host_state(host->state)), why ? why : "");
+    }
+}
+
+static int run_status(Cli *cli, const Arguments *arguments) {
+    ARENA_AUTO arena = arena_new();
+    JOURNAL_AUTO journal = NULL;
+    Rollout *rollout = NULL;
+    const char *id = NULL;
+    Error error;
+    if (session_journal_existing(cli, &journal, &error) < 0 ||
+        find_change(journal, arena, arguments, &id, &error) < 0 ||
+        change_load(journal, arena, id, &rollout, &error) < 0)
+        return cli_fail(cli, &error);
+    if (cli->json)
+        print_status_json(rollout);
+    else
+        print_status(cli, rollout);
+    return 0;
+}
+
+static int run_watch(Cli *cli, const Arguments *arguments) {
+    JOURNAL_AUTO journal = NULL;
+    Error error;
+    if (session_journal_existing(cli, &journal, &error) < 0) return cli_fail(cli, &error);
+    Drive drive = {.cli = cli, .journal = journal, .change = arguments->positional[0]};
+    int result = drive_watch(&drive, &error);
+    return result < 0 ? cli_fail(cli, &error) : result;
+}
+
+/* ---- steering */
+
+typedef struct Steering {
+    const char *verb;
+    bool drives; /* when nobody is at it, this process carries it out */
+    bool asked;  /* a rolled-back end is what was asked for */
+} Steering;
+
+static int check_steerable(const Steering *steering, const Rollout *rollout, Error *error) {
+    bool ended = rollout_ended(rollout);
+    if (strcmp(steering->verb, "rollback") == 0) {
+        if (rollout->outcome == OUTCOME_ROLLED_BACK || rollout->outcome == OUTCOME_ABORTED ||
+            rollout->outcome == OUTCOME_REFUSED)
+            return error_set(error, ERROR_REFUSED,
+                             "%s has ended as “%s” already: there is nothing to roll back", rollout->change,
+                             rollout_outcome_text(rollout->outcome));
+        return 0;
+    }
+    if (!ended) return 0;
+    error_set(error, ERROR_REFUSED, "%s has ended as “%s” already", rollout->change,
+              rollout_outcome_text(rollout->outcome));
+    if (rollout->outcome == OUTCOME_SUCCEEDED && strcmp(steering->verb, "abort") == 0)
+        return error_hint(error, "“upkeep rollback %s” puts back the old version", rollout->change);
+    return -1;
+}
+
+/* What either choice would lose, host by host, before anything is done. */
+static void show_loss(const Cli *cli, Arena *arena, const Rollout *rollout, bool restore_data) {
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        Plan *plan = NULL;
+        HostLoss loss = {0};
+        char bytes[QUANTITY_TEXT_SIZE];
+        if (!rollout->hosts[i].switched && rollout->hosts[i].state != HOST_COMMITTED) continue;
+        if (plan_for_host(arena, rollout->plan, rollout->hosts[i].name, rollout->version, &plan, NULL) < 0)
+            continue;
+        if (host_loss(plan->service.root, &loss, NULL) < 0) continue;
+        if (!restore_data) {
+            cli_print(cli,
+                      "  %-12s the data stays as it is; with --restore-data %" PRIu64
+                      " files (%s) written since %s would be "
+                      "set aside\n",
+                      rollout->hosts[i].name, loss.files, quantity_size_text(loss.bytes, bytes), loss.since);
+        } else {
+            cli_print(cli,
+                      "  %-12s %" PRIu64
+                      " files (%s) written since %s go back to the copy; they are set aside as a restore "
+                      "point\n",
+                      rollout->hosts[i].name, loss.files, quantity_size_text(loss.bytes, bytes), loss.since);
+        }
+    }
+}
+
+static bool confirmed(Cli *cli, const Arguments *arguments) {
+    if (arguments_has(arguments, "yes") || !cli->terminal || !isatty(STDIN_FILENO)) return true;
+    printf("%s", cli_text(cli, "Go ahead? [y/N] "));
+    fflush(stdout);
+    char answer[8] = "";
+    return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+/* Carry it out here, or — where somebody is at it already — look on until it has ended. */
+static int drive_or_watch(Cli *cli, Journal *journal, const Steering *steering, const char *id,
+                          const char *by, Error *error) {
+    Drive drive = {.cli = cli, .journal = journal, .change = id, .by = by, .asked = steering->asked};
+    int result = drive_change(&drive, error);
+    if (result < 0 && error->kind == ERROR_REFUSED) return drive_watch(&drive, error);
+    return result;
+}
+
+static int steer(Cli *cli, const Arguments *arguments, const Steering *steering) {
+    ARENA_AUTO arena = arena_new();
+    JOURNAL_AUTO journal = NULL;
+    Rollout *rollout = NULL;
+    Error error = {0};
+    const char *id = arguments->positional[0], *by = session_who(arena);
+    bool restore_data = arguments_has(arguments, "restore-data");
+    if (session_journal_existing(cli, &journal, &error) < 0 ||
+        change_load(journal, arena, id, &rollout, &error) < 0 ||
+        check_steerable(steering, rollout, &error) < 0)
+        return cli_fail(cli, &error);
+    if (strcmp(steering->verb, "rollback") == 0) {
+        show_loss(cli, arena, rollout, restore_data);
+        if (!confirmed(cli, arguments)) {
+            error_set(&error, ERROR_REFUSED, "not agreed; nothing was touched");
+            return cli_fail(cli, &error);
+        }
+    }
+    JSON_AUTO fields = json_object();
+    json_set_bool(fields, "restore_data", restore_data);
+    if (engine_control(journal, rollout, steering->verb, by, arguments_get(arguments, "why", NULL), fields,
+                       clock_system(), &error) < 0)
+        return cli_fail(cli, &error);
+    if (!steering->drives) {
+        cli_print(cli, "%s: no further host is switched; “upkeep resume %s” goes on.\n", id, id);
+        return cli_result(cli, id, "paused", 0, NULL);
+    }
+    int result = drive_or_watch(cli, journal, steering, id, by, &error);
+    return result < 0 ? cli_fail(cli, &error) : result;
+}
+
+static int run_pause(Cli *cli, const Arguments *arguments) {
+    return steer(cli, arguments, &(Steering){"pause", false, false});
+}
+static int run_resume(Cli *cli, const Arguments *arguments) {
+    return steer(cli, arguments, &(Steering){"resume", true, false});
+}
+static int run_abort(Cli *cli, const Arguments *arguments) {
+    return steer(cli, arguments, &(Steering){"abort", true, true});
+}
+static int run_rollback(Cli *cli, const Arguments *arguments) {
+    return steer(cli, arguments, &(Steering){"rollback", true, true});
+}
+
+static const Option why_options[] = {
+    {"why", 0, "TEXT", TEXT("the reason, for the journal"), false},
+    {0},
+};
+
+static const Option rollback_options[] = {
+    {"why", 0, "TEXT", TEXT("the reason, for the journal"), false},
+    {"restore-data", 0, NULL, TEXT("put data and configuration back to the exact copy as well"), false},
+    {"yes", 'y', NULL, TEXT("do not ask"), false},
+    {0},
+};
+
+const CliVerb cli_verbs_change[] = {
+    {"list", "", TEXT("list all changes"), "", "upkeep list", NULL, 0, 0, run_list},
+    {"status", "[CHANGE]", TEXT("where a change stands (default: the latest)"), "",
+     "upkeep status CHG-2026-0001", NULL, 0, 1, run_status},
+    {"watch", "CHANGE", TEXT("look on while another process carries a change out"), "",
+     "upkeep watch CHG-2026-0001", NULL, 1, 1, run_watch},
+    {"pause", "CHANGE", TEXT("switch no further host; what is under way ends safely"), "",
+     "upkeep pause CHG-2026-0001 --why \"peak hours\"", why_options, 1, 1, run_pause},
+    {"resume", "CHANGE", TEXT("go on with a paused, held or interrupted change"), "",
+     "upkeep resume CHG-2026-0001", why_options, 1, 1, run_resume},
+    {"abort", "CHANGE", TEXT("stop, and put back everything the change has touched"), "",
+     "upkeep abort CHG-2026-0001 --why \"wrong package\"", why_options, 1, 1, run_abort},
+    {"rollback", "CHANGE", TEXT("put the old version back, also after success while the old release is kept"),
+     TEXT("Says first what would be lost. The data stays as it is unless --restore-data is given; then it "
+          "goes back to the "
+          "exact copy taken with the service stopped, and what was written since is set aside as a restore "
+          "point."),
+     "upkeep rollback CHG-2026-0001 --why \"orders fail\"", rollback_options, 1, 1, run_rollback},
+    {0},
+};

@@ -1,0 +1,348 @@
+/* check, show, run: what takes a plan. */
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/quantity.h"
+#include "cli/cli.h"
+#include "cli/drive.h"
+#include "cli/session.h"
+#include "engine/change.h"
+#include "host/preflight.h"
+#include "host/release.h"
+#include "host/service.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- check */
+
+typedef struct Checking {
+    const Cli *cli;
+    const char *host;
+} Checking;
+
+static void print_check(void *context, const char *name, const Observation *result) {
+    const Checking *checking = context;
+    const Cli *cli = checking->cli;
+    if (cli->json) {
+        JSON_AUTO row = json_object();
+        json_set_text(row, "type", "check.done");
+        json_set_text(row, "host", checking->host);
+        json_set_text(row, "name", name);
+        json_set_text(row, "verdict", verdict_text(result->verdict));
+        if (result->detail.en[0]) json_set_text(row, "found", result->detail.en);
+        FREE_AUTO char *text = json_text(row);
+        printf("%s\n", text);
+        return;
+    }
+    const char *green = cli->color ? "\033[32m" : "", *red = cli->color ? "\033[31m" : "",
+               *plain = cli->color ? "\033[0m" : "";
+    bool pass = result->verdict == VERDICT_PASS;
+    const char *detail = cli->language == LANGUAGE_ZH ? result->detail.zh : result->detail.en;
+    if (cli->quiet && pass) return;
+    printf("  %s%s%s %-10s %s\n", pass ? green : red, pass ? "✔" : "✘", plain, checking->host,
+           *detail ? detail : name);
+}
+
+static int check_hosts(Cli *cli, Arena *arena, const SessionPlan *plan, size_t *refusals, Error *error) {
+    for (size_t i = 0; i < plan->plan->hosts.count; i++) {
+        Plan *own = NULL;
+        Checking checking = {cli, plan->plan->hosts.items[i].name};
+        size_t refused = 0;
+        if (plan_for_host(arena, plan->plan, checking.host, plan->version, &own, error) < 0) return -1;
+        PreflightSpec spec = {.plan = own,
+                              .package = plan->package,
+                              .store = drive_store(cli, arena, own),
+                              .clock = clock_system()};
+        if (preflight_run(&spec, print_check, &checking, &refused, error) < 0)
+            return error_prefix(error, "%s", checking.host);
+        *refusals += refused;
+    }
+    return 0;
+}
+
+static int run_check(Cli *cli, const Arguments *arguments) {
+    ARENA_AUTO arena = arena_new();
+    SessionPlan plan = {0};
+    Error error = {0};
+    size_t refusals = 0;
+    if (session_plan(arena, arguments->positional[0], &plan, &error) < 0) return cli_fail(cli, &error);
+    cli_print(cli, "%s %s on %zu hosts\n", plan.plan->service.name, plan.version, plan.plan->hosts.count);
+    int result = check_hosts(cli, arena, &plan, &refusals, &error);
+    package_close(plan.package);
+    if (result < 0) return cli_fail(cli, &error);
+    if (refusals == 0) {
+        cli_print(cli, "Every check passed. Nothing was changed.\n");
+        return cli_result(cli, NULL, "succeeded", 0, NULL);
+    }
+    error_set(&error, ERROR_REFUSED, "%zu checks did not pass; nothing was changed", refusals);
+    return cli_fail(cli, &error);
+}
+
+/* ---- show */
+
+static void show_host(Cli *cli, Arena *arena, const SessionPlan *plan, const Plan *own) {
+    const PlanService *service = &own->service;
+    char current[RELEASE_VERSION_SIZE] = "";
+    ServiceContext context = {service->name, service->root, service->user, &service->run};
+    release_installed(service->root, current, NULL, NULL);
+    printf("  %s  %s\n", own->hosts.items[0].name, service->root);
+    if (*current)
+        printf(cli_text(cli, "    now          %s\n"), current);
+    else
+        printf(cli_text(cli, "    now          nothing: this is the first installation\n"));
+    printf(cli_text(cli, "    prepare      check, install %s beside it, back up and prove the backup; the "
+                         "service runs on\n"),
+           plan->version);
+    if (*current) printf(cli_text(cli, "    stop         as %s was installed to be stopped\n"), current);
+    if (service->config.count + service->data.count)
+        printf(
+            cli_text(cli,
+                     "    final copy   of %zu configuration and %zu data paths, with the service stopped\n"),
+            service->config.count, service->data.count);
+    printf(cli_text(cli, "    switch       current -> releases/%s\n"), plan->version);
+    printf(cli_text(cli, "    start        %s\n"), service_describe_start(&context, arena));
+    for (size_t i = 0; i < own->health.count; i++) {
+        const PlanHealth *health = &own->health.items[i];
+        const char *what = health->http  ? health->http->url
+                           : health->tcp ? health->tcp->address
+                                         : health->command->run.items[0];
+        char every[QUANTITY_TEXT_SIZE], deadline[QUANTITY_TEXT_SIZE];
+        printf(cli_text(cli, "    probe        %s: %s, every %s, %" PRId64 " passes in a row within %s\n"),
+               health->name, what, quantity_duration_text(health->every_ms, every), health->healthy_after,
+               quantity_duration_text(health->deadline_ms, deadline));
+    }
+}
+
+static void show_rollback(Cli *cli, const Plan *plan) {
+    const PlanService *service = &plan->service;
+    printf("\n%s\n", cli_text(cli, "What a rollback would do"));
+    if (strcmp(plan->on_failure, "hold") == 0)
+        printf("  %s\n",
+               cli_text(cli, "on failure: hold — everything stays as it is until a person decides"));
+    if (strcmp(service->rollback_data, "restore") == 0)
+        printf(
+            "  %s\n",
+            cli_text(cli,
+                     "before a host is confirmed: data and configuration go back to the exact copy; what the "
+                     "new version has written meanwhile is set aside as a restore point"));
+    else
+        printf("  %s\n", cli_text(cli, "before a host is confirmed: the data stays; nothing is lost"));
+    if (strcmp(service->rollback_confirmed, "keep-data") == 0)
+        printf("  %s\n", cli_text(cli, "after it is confirmed: the data stays; nothing is lost"));
+    else if (strcmp(service->rollback_confirmed, "restore-data") == 0)
+        printf(
+            "  %s\n",
+            cli_text(cli,
+                     "after it is confirmed: data goes back to the exact copy; what users have written since "
+                     "is set aside as a restore point"));
+    else
+        printf("  %s\n",
+               cli_text(cli, "after it is confirmed: the host is left as it is for a person to decide"));
+}
+
+static void show_plan(Cli *cli, Arena *arena, const SessionPlan *plan) {
+    const Plan *whole = plan->plan;
+    char digest[DIGEST_TEXT_SIZE], soak[QUANTITY_TEXT_SIZE];
+    size_t *stages = ARENA_ARRAY(arena, whole->hosts.count, size_t);
+    digest_to_text(&plan->digest, digest);
+    plan_stages(whole, stages, NULL);
+    printf("%s%s%s → %s\n", whole->change.title ? whole->change.title : "", whole->change.title ? ": " : "",
+           whole->service.name, plan->version);
+    printf(cli_text(cli, "plan digest %.16s…, environment %s, at most %zu of %zu hosts out of service\n"),
+           digest, whole->environment, plan_amount_of(&whole->rollout.max_unavailable, whole->hosts.count),
+           whole->hosts.count);
+    for (size_t s = 0; s < whole->rollout.stages.count; s++) {
+        const PlanStage *stage = &whole->rollout.stages.items[s];
+        size_t members = 0;
+        for (size_t i = 0; i < whole->hosts.count; i++) members += stages[i] == s;
+        printf(cli_text(cli, "\nStage %zu: %s — %zu hosts, %zu at a time, each batch watched for %s\n"),
+               s + 1, stage->name, members, plan_amount_of(&stage->batch, members),
+               quantity_duration_text(stage->soak_ms, soak));
+        for (size_t i = 0; i < whole->hosts.count; i++) {
+            Plan *own = NULL;
+            if (stages[i] == s &&
+                plan_for_host(arena, whole, whole->hosts.items[i].name, plan->version, &own, NULL) == 0)
+                show_host(cli, arena, plan, own);
+        }
+    }
+    show_rollback(cli, whole);
+}
+
+static int run_show(Cli *cli, const Arguments *arguments) {
+    ARENA_AUTO arena = arena_new();
+    SessionPlan plan = {0};
+    Error error = {0};
+    if (session_plan(arena, arguments->positional[0], &plan, &error) < 0) return cli_fail(cli, &error);
+    if (cli->json) {
+        char digest[DIGEST_TEXT_SIZE];
+        digest_to_text(&plan.digest, digest);
+        JSON_AUTO shown = json_object();
+        json_set_text(shown, "type", "plan");
+        json_set_text(shown, "plan_digest", digest);
+        json_set_text(shown, "version", plan.version);
+        json_object_set_new(shown, "plan", plan_to_json(plan.plan));
+        FREE_AUTO char *text = json_text(shown);
+        printf("%s\n", text);
+    } else {
+        show_plan(cli, arena, &plan);
+    }
+    package_close(plan.package);
+    return cli_result(cli, NULL, "succeeded", 0, NULL);
+}
+
+/* ---- run */
+
+/* Every host runs this very package already: there is nothing to do, and that is said. */
+static bool nothing_to_do(const SessionPlan *plan, Arena *arena) {
+    for (size_t i = 0; i < plan->plan->hosts.count; i++) {
+        Plan *own = NULL;
+        char current[RELEASE_VERSION_SIZE] = "";
+        Digest digest = {{0}};
+        if (plan_for_host(arena, plan->plan, plan->plan->hosts.items[i].name, plan->version, &own, NULL) < 0)
+            return false;
+        if (release_installed(own->service.root, current, &digest, NULL) < 0) return false;
+        if (strcmp(current, plan->version) != 0 || !digest_equal(&digest, &plan->package->digest))
+            return false;
+    }
+    return true;
+}
+
+static bool same_root(const Plan *a, const Plan *b) {
+    for (size_t i = 0; i < a->hosts.count; i++)
+        for (size_t j = 0; j < b->hosts.count; j++) {
+            const char *one = a->hosts.items[i].root ? a->hosts.items[i].root : a->service.root;
+            const char *other = b->hosts.items[j].root ? b->hosts.items[j].root : b->service.root;
+            if (one && other && strcmp(one, other) == 0) return true;
+        }
+    return false;
+}
+
+/* A change of this very plan that is not over: its id. "" when there is none; ERROR_REFUSED when another
+ * plan's change is unfinished on the same hosts. */
+static int find_unfinished(Journal *journal, Arena *arena, const SessionPlan *plan, const char **id,
+                           Error *error) {
+    ChangeList list;
+    char digest[DIGEST_TEXT_SIZE];
+    digest_to_text(&plan->digest, digest);
+    *id = "";
+    if (change_list(journal, arena, &list, error) < 0) return -1;
+    for (size_t i = 0; i < list.count; i++) {
+        const ChangeSummary *item = &list.items[i];
+        if (item->outcome != OUTCOME_NONE || strcmp(item->service, plan->plan->service.name) != 0) continue;
+        if (strcmp(item->plan_digest, digest) == 0) {
+            *id = item->id;
+            return 0;
+        }
+        Rollout *rollout = NULL;
+        if (change_load(journal, arena, item->id, &rollout, error) < 0) return -1;
+        if (!same_root(rollout->plan, plan->plan)) continue;
+        error_set(error, ERROR_REFUSED,
+                  "the change %s of %s is not finished, and its plan or package was another", item->id,
+                  item->service);
+        return error_hint(error, "finish it with “upkeep resume %s”, or undo it with “upkeep abort %s”",
+                          item->id, item->id);
+    }
+    return 0;
+}
+
+static bool agreed(Cli *cli, const Arguments *arguments, Arena *arena, const SessionPlan *plan) {
+    if (arguments_has(arguments, "yes") || !cli->terminal || !isatty(STDIN_FILENO)) return true;
+    show_plan(cli, arena, plan);
+    printf("\n%s", cli_text(cli, "Go ahead? [y/N] "));
+    fflush(stdout);
+    char answer[8] = "";
+    return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+/* The change to carry out: one that is unfinished, or a new one. *fresh says which. */
+static int find_or_open(const Cli *cli, Journal *journal, Arena *arena, const SessionPlan *plan,
+                        const char **id, bool *fresh, Error *error) {
+    FD_AUTO lock = -1;
+    char opened[CHANGE_ID_SIZE];
+    if (change_lock(cli->state, &lock, error) < 0 || find_unfinished(journal, arena, plan, id, error) < 0)
+        return -1;
+    *fresh = !**id;
+    if (!*fresh) return 0;
+    ChangeOpening opening = {.plan = plan->plan,
+                             .plan_file = plan->file,
+                             .version = plan->version,
+                             .package = &plan->package->digest,
+                             .by = session_who(arena),
+                             .clock = clock_system()};
+    if (change_open(journal, &opening, opened, error) < 0) return -1;
+    *id = arena_strdup(arena, opened);
+    return 0;
+}
+
+static int run_plan(Cli *cli, const Arguments *arguments, Arena *arena, const SessionPlan *plan,
+                    Error *error) {
+    JOURNAL_AUTO journal = NULL;
+    const char *id = "";
+    bool fresh = false;
+    if (session_journal(cli, &journal, error) < 0 || find_unfinished(journal, arena, plan, &id, error) < 0)
+        return -1;
+    if (!*id && nothing_to_do(plan, arena)) {
+        cli_print(cli, "%s %s is what runs on every host already: nothing to do.\n", plan->plan->service.name,
+                  plan->version);
+        return cli_result(cli, NULL, "succeeded", 0, NULL);
+    }
+    if (!*id && !agreed(cli, arguments, arena, plan))
+        return error_set(error, ERROR_REFUSED, "not agreed; nothing was touched");
+    if (find_or_open(cli, journal, arena, plan, &id, &fresh, error) < 0) return -1;
+    Drive drive = {.cli = cli,
+                   .journal = journal,
+                   .change = id,
+                   .by = session_who(arena),
+                   .prepare_only = arguments_has(arguments, "prepare-only"),
+                   .resume = true,
+                   .fresh = fresh};
+    return drive_change(&drive, error);
+}
+
+static int run_run(Cli *cli, const Arguments *arguments) {
+    ARENA_AUTO arena = arena_new();
+    SessionPlan plan = {0};
+    Error error = {0};
+    if (session_plan(arena, arguments->positional[0], &plan, &error) < 0) return cli_fail(cli, &error);
+    int result = run_plan(cli, arguments, arena, &plan, &error);
+    package_close(plan.package);
+    return result < 0 ? cli_fail(cli, &error) : result;
+}
+
+/* ---- schema */
+
+static int run_schema(Cli *cli, const Arguments *arguments) {
+    (void)cli, (void)arguments;
+    JSON_AUTO schema = plan_schema_json();
+    json_dumpf(schema, stdout, JSON_INDENT(2) | JSON_SORT_KEYS);
+    printf("\n");
+    return 0;
+}
+
+static const Option run_options[] = {
+    {"prepare-only", 0, NULL, TEXT("stop when every host is prepared; nothing is switched"), false},
+    {"yes", 'y', NULL, TEXT("do not ask"), false},
+    {0},
+};
+
+const CliVerb cli_verbs_plan[] = {
+    {"check", "PLAN", TEXT("compile the plan and try every preflight check; changes nothing"),
+     TEXT("Reads the plan, verifies its package, and looks at each host: the plan's checks, what the package "
+          "asks for, room "
+          "for the release, the backup and its proof, and whether the installed release is still what was "
+          "installed."),
+     "upkeep check node-red.yaml", NULL, 1, 1, run_check},
+    {"show", "PLAN", TEXT("what would be done, host by host, in order, and what a rollback would lose"), "",
+     "upkeep show node-red.yaml", NULL, 1, 1, run_show},
+    {"run", "PLAN", TEXT("carry a plan out; resumes the change when it was interrupted"),
+     TEXT("Prepares every host while the service runs on, then switches stage by stage, watching each batch "
+          "before it is "
+          "confirmed. At the first anomaly it stops and puts back what was. Ctrl-C pauses when it is safe; a "
+          "second one "
+          "leaves at once, and the same command goes on later."),
+     "upkeep run node-red.yaml", run_options, 1, 1, run_run},
+    {"schema", "", TEXT("print the JSON Schema of a plan, for editors"), "",
+     "upkeep schema > plan.schema.json", NULL, 0, 0, run_schema},
+    {0},
+};

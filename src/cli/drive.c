@@ -1,0 +1,174 @@
+#include "cli/drive.h"
+#include "base/json.h"
+#include "cli/live.h"
+#include "cli/words.h"
+#include "engine/change.h"
+#include "engine/engine.h"
+#include "engine/host_link_local.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FOLLOW_MS = 200 };
+
+/* The one thing a signal handler may touch: how often we were asked to stop. */
+static atomic_int interrupts;
+
+static void on_interrupt(int number) {
+    (void)number;
+    atomic_fetch_add(&interrupts, 1);
+}
+
+static void heed_signals(void) {
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    sigaction(SIGHUP, &action, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a reader of our output that goes away must not end an upgrade */
+}
+
+const char *drive_store(const Cli *cli, Arena *arena, const Plan *plan) {
+    if (plan->restore_point.to) return plan->restore_point.to;
+    return arena_printf(arena, "%s/restore-points", cli->state);
+}
+
+/* ---- how it ended */
+
+static void print_failures(const Cli *cli, const Rollout *rollout) {
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        if (!host->rollback_failed && !host->kept && host->state != HOST_LOST) continue;
+        const char *why =
+            host->kept    ? cli_text(cli, "left on the new version, as the plan says; a person decides")
+            : host->error ? (cli->language == LANGUAGE_ZH && host->error_zh ? host->error_zh : host->error)
+                          : cli_text(cli, words_host_state(host->state));
+        fprintf(stderr, "upkeep: %s: %s\n", host->name, why);
+    }
+}
+
+static const char *reason(const Cli *cli, const Rollout *rollout) {
+    if (!rollout->reason) return "";
+    return cli->language == LANGUAGE_ZH && rollout->reason_zh ? rollout->reason_zh : rollout->reason;
+}
+
+static int exit_of(const Drive *drive, const Rollout *rollout) {
+    switch (rollout->outcome) {
+    case OUTCOME_SUCCEEDED: return 0;
+    case OUTCOME_REFUSED: return 3;
+    case OUTCOME_ROLLED_BACK:
+    case OUTCOME_ABORTED: return drive->asked ? 0 : 4;
+    case OUTCOME_FAILED: return 5;
+    case OUTCOME_NONE: break;
+    }
+    return rollout->held ? 5 : rollout->prepare_only ? 0 : 130;
+}
+
+static int finish(const Drive *drive, const Rollout *rollout) {
+    Cli *cli = drive->cli;
+    int status = exit_of(drive, rollout);
+    const char *outcome = rollout->outcome != OUTCOME_NONE ? rollout_outcome_text(rollout->outcome)
+                          : rollout->held                  ? "failed"
+                                                           : "paused";
+    Error error = {.kind = ERROR_NONE};
+    if (rollout->reason) error_set(&error, ERROR_FAILED, "%s", rollout->reason);
+    fflush(stdout);
+    if (status != 0 && rollout->reason)
+        fprintf(stderr, "upkeep: %s%s%s\n", rollout->reason_host ? rollout->reason_host : "",
+                rollout->reason_host ? ": " : "", reason(cli, rollout));
+    print_failures(cli, rollout);
+    cli_print(cli, "%s: %s\n", rollout->change, cli_text(cli, words_outcome(outcome)));
+    if (rollout->held) {
+        fprintf(
+            stderr,
+            cli_text(cli,
+                     "upkeep: decide with “upkeep resume %s”, “upkeep rollback %s” or “upkeep abort %s”\n"),
+            rollout->change, rollout->change, rollout->change);
+    } else if (rollout->outcome == OUTCOME_NONE) {
+        cli_print(cli, "Go on with “upkeep resume %s”.\n", rollout->change);
+    } else if (rollout->outcome != OUTCOME_REFUSED) {
+        cli_print(cli, "“upkeep report %s --form retrospective -o report.html” writes what happened.\n",
+                  rollout->change);
+    }
+    return cli_result(cli, rollout->change, outcome, status, status && rollout->reason ? &error : NULL);
+}
+
+/* ---- being the engine */
+
+/* A change whose hosts could not even be had was never begun: say so in the journal, so that it does not stay
+ * open. */
+static void close_refused(const Drive *drive, const Rollout *rollout, const Error *why) {
+    json_t *closed = rollout_event(rollout, "change.closed", clock_wall_ms(clock_system()));
+    json_set_text(closed, "outcome", rollout_outcome_text(OUTCOME_REFUSED));
+    json_set_text(closed, "why", why->en);
+    json_set_text(closed, "why_zh", why->zh);
+    journal_append(drive->journal, &closed, 1, NULL);
+    json_decref(closed);
+}
+
+int drive_change(const Drive *drive, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    Rollout *rollout = NULL;
+    HostLink *link = NULL;
+    if (change_load(drive->journal, arena, drive->change, &rollout, error) < 0) return -1;
+    HostLinkLocalSpec local = {rollout, drive->cli->state, clock_system()};
+    if (host_link_local_open(&local, &link, error) < 0) {
+        if (drive->fresh) close_refused(drive, rollout, error);
+        return -1;
+    }
+    heed_signals();
+    Live *live = live_new(drive->cli);
+    EngineSpec spec = {.journal = drive->journal,
+                       .link = link,
+                       .clock = clock_system(),
+                       .rollout = rollout,
+                       .by = drive->by,
+                       .prepare_only = drive->prepare_only,
+                       .resume = drive->resume,
+                       .interrupts = &interrupts,
+                       .observer = {live_event, live_report, live_tick, live}};
+    EngineEnd end = ENGINE_ENDED;
+    int result = engine_run(&spec, &end, error);
+    live_free(live);
+    if (result < 0 ||
+        end == ENGINE_INTERRUPTED) { /* hosts may be at work: leave as a crash would, which is safe */
+        int status = result < 0 ? cli_fail(drive->cli, error) : finish(drive, rollout);
+        fflush(NULL);
+        _exit(status);
+    }
+    link->close(link);
+    return finish(drive, rollout);
+}
+
+/* ---- looking on */
+
+typedef struct Following {
+    Rollout *rollout;
+    Live *live;
+} Following;
+
+static int follow_event(void *context, int64_t sequence, const json_t *event, Error *error) {
+    Following *following = context;
+    if (rollout_fold(following->rollout, sequence, event, error) < 0) return -1;
+    live_event(following->live, following->rollout, event);
+    return 0;
+}
+
+int drive_watch(const Drive *drive, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    Following following = {0};
+    if (change_load(drive->journal, arena, drive->change, &following.rollout, error) < 0) return -1;
+    heed_signals();
+    following.live = live_new(drive->cli);
+    int result = 0;
+    while (result == 0 && !rollout_ended(following.rollout) && !following.rollout->held &&
+           atomic_load(&interrupts) == 0) {
+        result = journal_read(drive->journal, following.rollout->sequence, drive->change, follow_event,
+                              &following, error);
+        live_tick(following.live, following.rollout, clock_wall_ms(clock_system()));
+        clock_sleep_ms(FOLLOW_MS);
+    }
+    live_free(following.live);
+    return result < 0 ? -1 : finish(drive, following.rollout);
+}

@@ -1,0 +1,26 @@
+/* Session: what verbs open before they work — the journal of the state folder, a plan with its package, who
+ * we are. */
+#pragma once
+#include "base/arena.h"
+#include "cli/cli.h"
+#include "journal/journal.h"
+#include "model/plan.h"
+#include "package/package.h"
+
+/* Made with its folder when missing. Caller closes. */
+int session_journal(const Cli *cli, Journal **out, Error *error);
+/* The same, but where there is none yet that is ERROR_INVALID: for verbs that only read. */
+int session_journal_existing(const Cli *cli, Journal **out, Error *error);
+
+typedef struct SessionPlan {
+    const char *file; /* as given */
+    Plan *plan;
+    Package *package; /* open and verified; caller closes */
+    const char *version;
+    Digest digest; /* of plan and package */
+} SessionPlan;
+/* Read and compile the plan, open its package and verify its signatures: nothing else has been touched. */
+int session_plan(Arena *arena, const char *file, SessionPlan *out, Error *error);
+
+/* "alice@host": the person behind sudo where that is known. In the arena. */
+const char *session_who(Arena *arena);

@@ -1,0 +1,157 @@
+#include "engine/change.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+
+int change_lock(const char *state, int *out, Error *error) {
+    enum { TRIES = 200, PAUSE_MS = 50 };
+    FD_AUTO dir = -1;
+    if (file_open_dir(state, &dir, error) < 0) return -1;
+    FD_AUTO fd = openat(dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s/lock", state);
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; i++) {
+        if (i == TRIES)
+            return error_set(error, ERROR_REFUSED, "%s is in use by another Upkeep for too long", state);
+        clock_sleep_ms(PAUSE_MS);
+    }
+    *out = fd_take(&fd);
+    return 0;
+}
+
+/* ---- reading all changes */
+
+typedef struct Listing {
+    Arena *arena;
+    ChangeSummary *items;
+    Rollout **rollouts;
+    size_t count, capacity;
+} Listing;
+
+static ChangeSummary *add(Listing *listing, int64_t sequence, const json_t *event, Error *error) {
+    if (listing->count == listing->capacity) {
+        size_t capacity = listing->capacity ? listing->capacity * 2 : 16;
+        ChangeSummary *items = ARENA_ARRAY(listing->arena, capacity, ChangeSummary);
+        Rollout **rollouts = ARENA_ARRAY(listing->arena, capacity, Rollout *);
+        if (listing->count) {
+            memcpy(items, listing->items, listing->count * sizeof *items);
+            memcpy(rollouts, listing->rollouts, listing->count * sizeof *rollouts);
+        }
+        listing->items = items;
+        listing->rollouts = rollouts;
+        listing->capacity = capacity;
+    }
+    Rollout *rollout = NULL;
+    if (rollout_open(listing->arena, sequence, event, &rollout, error) < 0) return NULL;
+    ChangeSummary *item = &listing->items[listing->count];
+    *item = (ChangeSummary){.id = rollout->change,
+                            .service = rollout->plan->service.name,
+                            .version = rollout->version,
+                            .title = rollout->plan->change.title,
+                            .environment = rollout->plan->environment,
+                            .opened = arena_strdup(listing->arena, json_get_text(event, "time", "")),
+                            .plan_digest = rollout->plan_digest,
+                            .host_count = rollout->host_count};
+    listing->rollouts[listing->count++] = rollout;
+    return item;
+}
+
+static int list_event(void *context, int64_t sequence, const json_t *event, Error *error) {
+    Listing *listing = context;
+    const char *id = json_get_text(event, "change", "");
+    if (strcmp(json_get_text(event, "type", ""), "change.opened") == 0)
+        return add(listing, sequence, event, error) ? 0 : -1;
+    for (size_t i = listing->count; i-- > 0;) {
+        if (strcmp(listing->items[i].id, id) != 0) continue;
+        ChangeSummary *item = &listing->items[i];
+        if (rollout_fold(listing->rollouts[i], sequence, event, error) < 0) return -1;
+        item->state = listing->rollouts[i]->state;
+        item->outcome = listing->rollouts[i]->outcome;
+        item->held = listing->rollouts[i]->held;
+        if (strcmp(json_get_text(event, "type", ""), "change.closed") == 0)
+            item->ended = arena_strdup(listing->arena, json_get_text(event, "time", ""));
+        if (item->outcome == OUTCOME_NONE) item->ended = NULL;
+        return 0;
+    }
+    return 0;
+}
+
+int change_list(Journal *journal, Arena *arena, ChangeList *out, Error *error) {
+    Listing listing = {.arena = arena};
+    if (journal_read(journal, 0, NULL, list_event, &listing, error) < 0) return -1;
+    *out = (ChangeList){listing.items, listing.count};
+    return 0;
+}
+
+/* ---- reading one */
+
+typedef struct Loading {
+    Arena *arena;
+    Rollout *rollout;
+} Loading;
+
+static int load_event(void *context, int64_t sequence, const json_t *event, Error *error) {
+    Loading *loading = context;
+    if (!loading->rollout) return rollout_open(loading->arena, sequence, event, &loading->rollout, error);
+    return rollout_fold(loading->rollout, sequence, event, error);
+}
+
+int change_load(Journal *journal, Arena *arena, const char *id, Rollout **out, Error *error) {
+    Loading loading = {.arena = arena};
+    if (journal_read(journal, 0, id, load_event, &loading, error) < 0) return -1;
+    if (!loading.rollout) {
+        error_set(error, ERROR_INVALID, "there is no change %s", id);
+        return error_hint(error, "“upkeep list” shows those there are");
+    }
+    *out = loading.rollout;
+    return 0;
+}
+
+/* ---- opening one */
+
+static int next_id(Journal *journal, int64_t now_ms, char id[static CHANGE_ID_SIZE], Error *error) {
+    ARENA_AUTO arena = arena_new();
+    ChangeList list;
+    char time[CLOCK_TEXT_SIZE], prefix[16];
+    clock_to_text(now_ms, time);
+    snprintf(prefix, sizeof prefix, "CHG-%.4s-", time);
+    if (change_list(journal, arena, &list, error) < 0) return -1;
+    long highest = 0;
+    for (size_t i = 0; i < list.count; i++) {
+        if (strncmp(list.items[i].id, prefix, strlen(prefix)) != 0) continue;
+        long number = strtol(list.items[i].id + strlen(prefix), NULL, 10);
+        if (number > highest) highest = number;
+    }
+    snprintf(id, CHANGE_ID_SIZE, "%s%04ld", prefix, highest + 1);
+    return 0;
+}
+
+int change_open(Journal *journal, const ChangeOpening *opening, char id[static CHANGE_ID_SIZE],
+                Error *error) {
+    char time[CLOCK_TEXT_SIZE], package[DIGEST_TEXT_SIZE], plan[DIGEST_TEXT_SIZE];
+    int64_t now_ms = clock_wall_ms(opening->clock);
+    if (next_id(journal, now_ms, id, error) < 0) return -1;
+    Digest digest = plan_digest(opening->plan, opening->package);
+    clock_to_text(now_ms, time);
+    digest_to_text(opening->package, package);
+    digest_to_text(&digest, plan);
+    JSON_AUTO event = json_object();
+    json_set_text(event, "type", "change.opened");
+    json_set_text(event, "time", time);
+    json_set_text(event, "change", id);
+    json_set_text(event, "environment", opening->plan->environment);
+    json_set_text(event, "service", opening->plan->service.name);
+    json_set_text(event, "version", opening->version);
+    json_set_text(event, "title", opening->plan->change.title);
+    json_set_text(event, "by", opening->by);
+    json_set_text(event, "plan_file", opening->plan_file);
+    json_set_text(event, "plan_digest", plan);
+    json_set_text(event, "package_digest", package);
+    json_object_set_new(event, "plan", plan_to_json(opening->plan));
+    return journal_append(journal, &event, 1, error);
+}

@@ -1,0 +1,189 @@
+#include "engine/engine.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include <stdlib.h>
+#include <string.h>
+
+enum { TICK_MS = 50, REPORTS_MAX = 64 };
+
+typedef struct Engine {
+    const EngineSpec *spec;
+    Rollout *rollout;
+    bool leaving; /* asked to: leave as soon as nothing is under way */
+} Engine;
+
+static int64_t now_ms(const Engine *engine) { return clock_wall_ms(engine->spec->clock); }
+
+/* ---- act: an event that was just written, carried to its host */
+
+static int act(Engine *engine, const json_t *event, Error *error) {
+    const char *type = json_get_text(event, "type", "");
+    const RolloutHost *host = rollout_host(engine->rollout, json_get_text(event, "host", NULL));
+    if (strcmp(type, "order.given") == 0)
+        return engine->spec->link->submit(engine->spec->link, host->name, &host->order, error);
+    if (strcmp(type, "order.cancelled") == 0) engine->spec->link->cancel(engine->spec->link, host->name);
+    return 0;
+}
+
+static int take_event(void *context, int64_t sequence, const json_t *event, Error *error) {
+    Engine *engine = context;
+    if (rollout_fold(engine->rollout, sequence, event, error) < 0) return -1;
+    if (engine->spec->observer.event)
+        engine->spec->observer.event(engine->spec->observer.context, engine->rollout, event);
+    return act(engine, event, error);
+}
+
+/* Everything written since — by us, and by people in other processes. */
+static int catch_up(Engine *engine, Error *error) {
+    return journal_read(engine->spec->journal, engine->rollout->sequence, engine->rollout->change, take_event,
+                        engine, error);
+}
+
+static int append(Engine *engine, json_t *events, Error *error) {
+    size_t count = json_array_size(events);
+    json_t **items = calloc(count + 1, sizeof *items);
+    if (!items) abort();
+    for (size_t i = 0; i < count; i++) items[i] = json_array_get(events, i);
+    int result = journal_append(engine->spec->journal, items, count, error);
+    free(items);
+    return result < 0 ? -1 : catch_up(engine, error);
+}
+
+/* ---- decide, until there is nothing to decide */
+
+static int decide(Engine *engine, Error *error) {
+    for (;;) {
+        JSON_AUTO events = rollout_decide(engine->rollout, now_ms(engine));
+        if (json_array_size(events) == 0) return 0;
+        if (append(engine, events, error) < 0) return -1;
+    }
+}
+
+/* ---- reports of the hosts */
+
+/* A host says what it did; who it is and what it belongs to is ours to say. */
+static void complete(const Engine *engine, const char *host, json_t *event) {
+    const Rollout *rollout = engine->rollout;
+    const RolloutHost *known = rollout_host(rollout, host);
+    json_set_text(event, "change", rollout->change);
+    json_set_text(event, "environment", rollout->plan->environment);
+    json_set_text(event, "host", host);
+    json_set_text(event, "stage", rollout->plan->rollout.stages.items[known->stage].name);
+}
+
+/* Late answers and reports of orders that are closed are dropped: the journal has its answer. */
+static bool is_wanted(const Engine *engine, const char *host, const json_t *event) {
+    const char *type = json_get_text(event, "type", ""), *id = json_get_text(event, "order_id", NULL);
+    const RolloutHost *known = rollout_host(engine->rollout, host);
+    if (strncmp(type, "order.", 6) != 0) return true;
+    return known->order_open && id && strcmp(known->order.id, id) == 0;
+}
+
+static int receive(Engine *engine, Error *error) {
+    JSON_AUTO events = json_array();
+    HostReport report;
+    for (int i = 0;
+         i < REPORTS_MAX && engine->spec->link->receive(engine->spec->link, i ? 0 : TICK_MS, &report); i++) {
+        if (!report.event) {
+            if (engine->spec->observer.progress)
+                engine->spec->observer.progress(engine->spec->observer.context, engine->rollout, &report);
+            continue;
+        }
+        if (!is_wanted(engine, report.host, report.event)) {
+            json_decref(report.event);
+            continue;
+        }
+        complete(engine, report.host, report.event);
+        json_array_append_new(events, report.event);
+    }
+    return json_array_size(events) ? append(engine, events, error) : catch_up(engine, error);
+}
+
+/* ---- begin and end */
+
+static int begin(Engine *engine, Error *error) {
+    const EngineSpec *spec = engine->spec;
+    JSON_AUTO events = json_array();
+    json_t *started = rollout_event(engine->rollout, "engine.started", now_ms(engine));
+    json_set_text(started, "by", spec->by);
+    json_set_bool(started, "prepare_only", spec->prepare_only);
+    json_array_append_new(events, started);
+    if (spec->resume && engine->rollout->state == ROLLOUT_PAUSED && !engine->rollout->held) {
+        json_t *resume = rollout_event(engine->rollout, "control.resume", now_ms(engine));
+        json_set_text(resume, "by", spec->by);
+        json_array_append_new(events, resume);
+    }
+    for (size_t i = 0; i < engine->rollout->host_count;
+         i++) { /* what was under way when the last engine ended */
+        const RolloutHost *host = &engine->rollout->hosts[i];
+        if (!host->order_open) continue;
+        if (spec->link->submit(spec->link, host->name, &host->order, error) < 0) return -1;
+        if (host->order_cancelled) spec->link->cancel(spec->link, host->name);
+    }
+    return append(engine, events, error);
+}
+
+int engine_control(Journal *journal, const Rollout *rollout, const char *verb, const char *by,
+                   const char *why, const json_t *fields, Clock *clock, Error *error) {
+    FREE_AUTO char *type = NULL;
+    if (asprintf(&type, "control.%s", verb) < 0) abort();
+    JSON_AUTO event = rollout_event(rollout, type, clock_wall_ms(clock));
+    json_set_text(event, "by", by);
+    json_set_text(event, "why", why);
+    if (fields) json_object_update((json_t *)event, (json_t *)fields);
+    return journal_append(journal, &event, 1, error);
+}
+
+/* Preparing may be cut off anywhere: it goes on from the ledger. A switch is better let come to its end. */
+static bool may_leave(const Rollout *rollout) {
+    for (size_t i = 0; i < rollout->host_count; i++)
+        if (rollout->hosts[i].order_open && rollout->hosts[i].order.kind != ORDER_PREPARE) return false;
+    return true;
+}
+
+static int heed_interrupts(Engine *engine, bool *left, Error *error) {
+    int interrupts = engine->spec->interrupts ? atomic_load(engine->spec->interrupts) : 0;
+    if (interrupts == 0) return 0;
+    if (!engine->leaving) {
+        engine->leaving = true;
+        if (engine_control(engine->spec->journal, engine->rollout, "pause", engine->spec->by, "interrupted",
+                           NULL, engine->spec->clock, error) < 0)
+            return -1;
+        if (catch_up(engine, error) < 0) return -1;
+    }
+    *left = interrupts > 1 || may_leave(engine->rollout);
+    return 0;
+}
+
+static bool is_over(const Engine *engine, EngineEnd *end) {
+    const Rollout *rollout = engine->rollout;
+    if (rollout_ended(rollout))
+        *end = ENGINE_ENDED;
+    else if (rollout->held && !rollout_busy(rollout))
+        *end = ENGINE_HELD;
+    else if (rollout->prepare_only && rollout->state == ROLLOUT_PAUSED && !rollout_busy(rollout))
+        *end = ENGINE_PAUSED;
+    else
+        return false;
+    return true;
+}
+
+int engine_run(const EngineSpec *spec, EngineEnd *out, Error *error) {
+    Engine engine = {.spec = spec, .rollout = spec->rollout};
+    EngineEnd end = ENGINE_ENDED;
+    bool left = false;
+    if (begin(&engine, error) < 0) return -1;
+    while (!is_over(&engine, &end)) {
+        if (decide(&engine, error) < 0) return -1;
+        if (is_over(&engine, &end)) break;
+        if (receive(&engine, error) < 0) return -1;
+        if (heed_interrupts(&engine, &left, error) < 0) return -1;
+        if (left) {
+            end = rollout_busy(engine.rollout) ? ENGINE_INTERRUPTED : ENGINE_PAUSED;
+            break;
+        }
+        if (spec->observer.tick) spec->observer.tick(spec->observer.context, engine.rollout, now_ms(&engine));
+    }
+    *out = end;
+    return 0;
+}

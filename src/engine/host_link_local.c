@@ -1,0 +1,296 @@
+#include "engine/host_link_local.h"
+#include "base/arena.h"
+#include "base/json.h"
+#include "base/parallel.h"
+#include "host/host.h"
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { HEALTH_REPORT_MS = 2000 };
+
+typedef struct Queued Queued;
+struct Queued {
+    Queued *next;
+    HostReport report;
+};
+
+typedef struct Local Local;
+
+typedef struct LocalHost {
+    Local *local;
+    const char *name;
+    Host *host;
+    pthread_t thread;
+    bool started; /* the thread was */
+    pthread_cond_t wake;
+    /* under local->lock: */
+    Order order;
+    bool order_waiting, closing;
+    atomic_bool cancel;
+} LocalHost;
+
+struct Local {
+    HostLink link;
+    Arena *arena;
+    Clock *clock;
+    LocalHost *hosts;
+    size_t count;
+    sem_t preparing;
+    pthread_mutex_t lock;
+    pthread_cond_t reported;
+    Queued *first, **last; /* reports not yet received */
+};
+
+/* ---- reports */
+
+static void put(LocalHost *host, HostReport report) {
+    Local *local = host->local;
+    Queued *queued = calloc(1, sizeof *queued);
+    if (!queued) abort();
+    report.host = host->name;
+    queued->report = report;
+    pthread_mutex_lock(&local->lock);
+    *local->last = queued;
+    local->last = &queued->next;
+    pthread_cond_signal(&local->reported);
+    pthread_mutex_unlock(&local->lock);
+}
+
+static void put_event(void *context, json_t *event) { put(context, (HostReport){.event = event}); }
+
+static void put_progress(void *context, const char *step, uint64_t done, uint64_t total) {
+    put(context, (HostReport){.step = step, .done = done, .total = total});
+}
+
+static json_t *event_now(const LocalHost *host, const char *type) {
+    char time[CLOCK_TEXT_SIZE];
+    clock_to_text(clock_wall_ms(host->local->clock), time);
+    json_t *event = json_object();
+    json_set_text(event, "type", type);
+    json_set_text(event, "time", time);
+    return event;
+}
+
+/* ---- the thread of one host */
+
+static void carry_out(LocalHost *host, const Order *order) {
+    Error failure = {0};
+    bool prepares = order->kind == ORDER_PREPARE;
+    if (prepares)
+        while (sem_wait(&host->local->preparing) != 0) continue;
+    int result = host_carry_out(host->host, order, &host->cancel, &failure);
+    if (prepares) sem_post(&host->local->preparing);
+    json_t *event = event_now(host, result == 0 ? "order.done" : "order.failed");
+    json_set_text(event, "order", order_kind_text(order->kind));
+    json_set_text(event, "order_id", order->id);
+    if (result < 0) {
+        json_set_text(event, "error", failure.en);
+        json_set_text(event, "error_zh", failure.zh);
+        json_set_integer(event, "exit", error_exit_status(failure.kind));
+    }
+    put_event(host, event);
+}
+
+static void report_health(LocalHost *host, Watch *watch) {
+    json_t *event = watch_summary(watch), *head = event_now(host, "host.health");
+    json_object_update(event, head);
+    json_decref(head);
+    put_event(host, event);
+}
+
+static struct timespec in_ms(int64_t ms) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t ns = until.tv_nsec + ms % 1000 * 1000000;
+    until.tv_sec += ms / 1000 + ns / 1000000000;
+    until.tv_nsec = ns % 1000000000;
+    return until;
+}
+
+/* Watch until there is something else to do. */
+static void watch(LocalHost *host) {
+    Local *local = host->local;
+    Watch *watching = host_watch(host->host, &host->cancel);
+    int64_t reported_ms = 0; /* the first summary goes out at once */
+    pthread_mutex_lock(&local->lock);
+    while (!host->order_waiting && !host->closing) {
+        pthread_mutex_unlock(&local->lock);
+        int64_t wait_ms = watch_look(watching), now_ms = clock_steady_ms(local->clock);
+        bool sick = watch_verdict(watching) == VERDICT_FAIL;
+        if (sick || now_ms - reported_ms >= HEALTH_REPORT_MS) {
+            report_health(host, watching);
+            reported_ms = now_ms;
+        }
+        if (sick) { /* said once; what a person decides then deserves a fresh look */
+            watch_free(watching);
+            watching = host_watch(host->host, &host->cancel);
+            wait_ms = HEALTH_REPORT_MS;
+        }
+        struct timespec until = in_ms(wait_ms);
+        pthread_mutex_lock(&local->lock);
+        if (!host->order_waiting && !host->closing) pthread_cond_timedwait(&host->wake, &local->lock, &until);
+    }
+    pthread_mutex_unlock(&local->lock);
+    watch_free(watching);
+}
+
+static void *live(void *argument) {
+    LocalHost *host = argument;
+    Local *local = host->local;
+    pthread_mutex_lock(&local->lock);
+    while (!host->closing || host->order_waiting) {
+        if (host->order_waiting) {
+            Order order = host->order;
+            pthread_mutex_unlock(&local->lock);
+            carry_out(host, &order);
+            pthread_mutex_lock(&local->lock);
+            host->order_waiting = false;
+            atomic_store(&host->cancel, false);
+        } else if (host_is_switched(host->host)) {
+            pthread_mutex_unlock(&local->lock);
+            watch(host);
+            pthread_mutex_lock(&local->lock);
+        } else {
+            pthread_cond_wait(&host->wake, &local->lock);
+        }
+    }
+    pthread_mutex_unlock(&local->lock);
+    return NULL;
+}
+
+/* ---- the seam */
+
+static LocalHost *find(Local *local, const char *name) {
+    for (size_t i = 0; i < local->count; i++)
+        if (strcmp(local->hosts[i].name, name) == 0) return &local->hosts[i];
+    return NULL;
+}
+
+static int local_submit(HostLink *link, const char *name, const Order *order, Error *error) {
+    Local *local = (Local *)link;
+    LocalHost *host = find(local, name);
+    if (!host) return error_set(error, ERROR_INVALID, "there is no host %s in the plan", name);
+    pthread_mutex_lock(&local->lock);
+    host->order = *order;
+    host->order_waiting = true;
+    pthread_cond_signal(&host->wake);
+    pthread_mutex_unlock(&local->lock);
+    return 0;
+}
+
+static void local_cancel(HostLink *link, const char *name) {
+    Local *local = (Local *)link;
+    LocalHost *host = find(local, name);
+    pthread_mutex_lock(&local->lock);
+    if (host && host->order_waiting) atomic_store(&host->cancel, true);
+    pthread_mutex_unlock(&local->lock);
+}
+
+static int local_receive(HostLink *link, int64_t timeout_ms, HostReport *out) {
+    Local *local = (Local *)link;
+    struct timespec until = in_ms(timeout_ms);
+    pthread_mutex_lock(&local->lock);
+    while (!local->first)
+        if (pthread_cond_timedwait(&local->reported, &local->lock, &until) != 0) break;
+    Queued *queued = local->first;
+    if (queued) {
+        local->first = queued->next;
+        if (!local->first) local->last = &local->first;
+    }
+    pthread_mutex_unlock(&local->lock);
+    if (!queued) return 0;
+    *out = queued->report;
+    free(queued);
+    return 1;
+}
+
+static void local_close(HostLink *link) {
+    Local *local = (Local *)link;
+    HostReport report;
+    for (size_t i = 0; i < local->count; i++) {
+        LocalHost *host = &local->hosts[i];
+        pthread_mutex_lock(&local->lock);
+        host->closing = true;
+        pthread_cond_signal(&host->wake);
+        pthread_mutex_unlock(&local->lock);
+        if (host->started) pthread_join(host->thread, NULL);
+        host_close(host->host);
+        pthread_cond_destroy(&host->wake);
+    }
+    while (local_receive(link, 0, &report)) json_decref(report.event);
+    sem_destroy(&local->preparing);
+    pthread_mutex_destroy(&local->lock);
+    pthread_cond_destroy(&local->reported);
+    arena_free(local->arena);
+    free(local);
+}
+
+static void condition_init(pthread_cond_t *condition) {
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static int open_host(Local *local, const HostLinkLocalSpec *spec, size_t index, Error *error) {
+    LocalHost *host = &local->hosts[index];
+    const Rollout *rollout = spec->rollout;
+    Plan *plan = NULL;
+    host->local = local;
+    host->name = rollout->hosts[index].name;
+    if (plan_for_host(local->arena, rollout->plan, host->name, rollout->version, &plan, error) < 0) return -1;
+    const char *store = plan->restore_point.to;
+    HostSpec own = {.plan = plan,
+                    .change = rollout->change,
+                    .version = rollout->version,
+                    .package_digest = rollout->package_digest,
+                    .store = store ? store : arena_printf(local->arena, "%s/restore-points", spec->state),
+                    .state = spec->state,
+                    .begun = rollout->hosts[index].order_count > rollout->hosts[index].order_open,
+                    .clock = spec->clock,
+                    .say = {put_event, put_progress, host}};
+    if (host_open(&own, &host->host, error) < 0) return error_prefix(error, "%s", host->name);
+    if (host_rolled_back_by_itself(host->host) && rollout->hosts[index].state != HOST_ROLLED_BACK)
+        put_event(host, event_now(host, "host.rolled_back"));
+    return 0;
+}
+
+static int open_hosts(Local *local, const HostLinkLocalSpec *spec, Error *error) {
+    for (size_t i = 0; i < spec->rollout->host_count; i++) {
+        condition_init(&local->hosts[i].wake);
+        local->count = i + 1;
+        if (open_host(local, spec, i, error) < 0) return -1;
+    }
+    for (size_t i = 0; i < local->count; i++) {
+        int number = pthread_create(&local->hosts[i].thread, NULL, live, &local->hosts[i]);
+        if (number)
+            return error_errno(error, ERROR_SYSTEM, number, "cannot start a thread for %s",
+                               local->hosts[i].name);
+        local->hosts[i].started = true;
+    }
+    return 0;
+}
+
+int host_link_local_open(const HostLinkLocalSpec *spec, HostLink **out, Error *error) {
+    Local *local = calloc(1, sizeof *local);
+    if (!local) abort();
+    local->link = (HostLink){local_submit, local_cancel, local_receive, local_close};
+    local->arena = arena_new();
+    local->clock = spec->clock;
+    local->hosts = ARENA_ARRAY(local->arena, spec->rollout->host_count, LocalHost);
+    local->last = &local->first;
+    sem_init(&local->preparing, 0, parallel_workers());
+    pthread_mutex_init(&local->lock, NULL);
+    condition_init(&local->reported);
+    if (open_hosts(local, spec, error) < 0) {
+        local_close(&local->link);
+        return -1;
+    }
+    *out = &local->link;
+    return 0;
+}

@@ -1,0 +1,271 @@
+#include "host/host.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/process.h"
+#include "host/host_room.h"
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+/* ---- open and close */
+
+static int take_lock(Host *host, Error *error) {
+    host->lock = openat(host->upkeep, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (host->lock < 0)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot open the lock of %s",
+                           host->spec.plan->service.root);
+    char holder[128] = "";
+    if (flock(host->lock, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK)
+            return error_errno(error, ERROR_SYSTEM, errno, "cannot take the lock of %s",
+                               host->spec.plan->service.root);
+        ssize_t got = pread(host->lock, holder, sizeof holder - 1, 0);
+        holder[got > 0 ? got : 0] = '\0';
+        holder[strcspn(holder, "\n")] = '\0';
+        error_set(error, ERROR_REFUSED, "another upgrade holds the lock of %s: %s",
+                  host->spec.plan->service.root, holder);
+        return error_hint(error, "wait for it, or look with “upkeep status”");
+    }
+    int length = snprintf(holder, sizeof holder, "%.64s, process %d\n", host->spec.change, (int)getpid());
+    if (ftruncate(host->lock, 0) != 0 || pwrite(host->lock, holder, (size_t)length, 0) != length)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot write the lock of %s",
+                           host->spec.plan->service.root);
+    return 0;
+}
+
+static int load_releases(Host *host, Error *error) {
+    if (release_load(host->root, host->spec.version, host->arena, &host->fresh, NULL) < 0)
+        host->fresh = (Release){0};
+    if (!host->ledger.old_version) return 0;
+    return release_load(host->root, host->ledger.old_version, host->arena, &host->old, error);
+}
+
+/* A ledger of another change is over — or is it? An unconfirmed switch of somebody else's must not be
+ * forgotten. */
+static int begin_change(Host *host, Error *error) {
+    Ledger *ledger = &host->ledger;
+    if (ledger->change && strcmp(ledger->change, host->spec.change) == 0) return load_releases(host, error);
+    if (ledger->change && ledger->stopped && !ledger->committed && !ledger->rolled_back) {
+        error_set(error, ERROR_REFUSED, "the change %s is not finished here", ledger->change);
+        return error_hint(error, "finish it with “upkeep resume %s” or “upkeep abort %s”", ledger->change,
+                          ledger->change);
+    }
+    if (host->spec.begun)
+        return error_set(error, ERROR_REFUSED, "%s has been upgraded by %s since; roll that one back first",
+                         host->spec.plan->service.root, ledger->change ? ledger->change : "another change");
+    char current[RELEASE_VERSION_SIZE];
+    if (release_current(host->root, current, error) < 0) return -1;
+    ledger_begin(ledger, host->spec.change, current[0] ? current : NULL, host->spec.version);
+    return load_releases(host, error);
+}
+
+static int open_all(Host *host, Error *error) {
+    if (file_open_dir(host->spec.plan->service.root, &host->root, error) < 0) return -1;
+    if (file_open_dir_beneath(host->root, ".upkeep", 0700, &host->upkeep, error) < 0) return -1;
+    if (take_lock(host, error) < 0) return -1;
+    if (ledger_load(host->arena, host->upkeep, &host->ledger, error) < 0) return -1;
+    return begin_change(host, error);
+}
+
+int host_open(const HostSpec *spec, Host **out, Error *error) {
+    Host *host = calloc(1, sizeof *host);
+    if (!host) abort();
+    host->spec = *spec;
+    host->arena = arena_new();
+    host->root = host->lock = host->upkeep = -1;
+    if (open_all(host, error) < 0) {
+        host_close(host);
+        return -1;
+    }
+    *out = host;
+    return 0;
+}
+
+void host_close(Host *host) {
+    if (!host) return;
+    if (host->ledger.arena) ledger_free(&host->ledger);
+    if (host->lock >= 0) close(host->lock);
+    if (host->upkeep >= 0) close(host->upkeep);
+    if (host->root >= 0) close(host->root);
+    arena_free(host->arena);
+    free(host);
+}
+
+/* ---- what the steps share */
+
+bool host_has_old(const Host *host) { return host->old.version != NULL; }
+
+ServiceContext host_service_new(const Host *host) {
+    const PlanService *service = &host->spec.plan->service;
+    return (ServiceContext){service->name, service->root, service->user, &service->run};
+}
+
+ServiceContext host_service_old(const Host *host) {
+    assert(host_has_old(host));
+    const PlanService *service = &host->old.plan->service;
+    return (ServiceContext){service->name, host->spec.plan->service.root, service->user, &service->run};
+}
+
+size_t host_parts(const Host *host, bool with_release, RestorePointPart parts[static 3]) {
+    const PlanService *service = &host->spec.plan->service;
+    size_t count = 0;
+    if (with_release && host_has_old(host)) {
+        const char **paths = ARENA_ARRAY(host->arena, 2, const char *);
+        paths[0] = arena_printf(host->arena, ".upkeep/releases/%s", host->old.version);
+        paths[1] = arena_printf(host->arena, "releases/%s", host->old.version);
+        parts[count++] = (RestorePointPart){.name = "release", .paths = paths, .path_count = 2};
+    }
+    if (service->config.count)
+        parts[count++] = (RestorePointPart){
+            .name = "config", .paths = service->config.items, .path_count = service->config.count};
+    if (service->data.count)
+        parts[count++] = (RestorePointPart){
+            .name = "data", .paths = service->data.items, .path_count = service->data.count};
+    return count;
+}
+
+RestorePointSpec host_point_spec(const Host *host, RestorePointKind kind, const RestorePointPart *parts,
+                                 size_t count) {
+    return (RestorePointSpec){
+        .id =
+            arena_printf(host->arena, "%s-%s-%d-%s", host->spec.change, host->spec.plan->hosts.items[0].name,
+                         (int)json_object_size(host->ledger.answers) + 1, restore_point_kind_name(kind)),
+        .change = host->spec.change,
+        .service = host->spec.plan->service.name,
+        .host = host->spec.plan->hosts.items[0].name,
+        .root = host->spec.plan->service.root,
+        .version = host->ledger.old_version,
+        .kind = kind,
+        .parts = parts,
+        .part_count = count,
+        .now_ms = clock_wall_ms(host->spec.clock),
+        .wish = {host_progress, (void *)host, host->cancel},
+    };
+}
+
+void host_progress(void *context, uint64_t done, uint64_t total) {
+    Host *host = context;
+    if (host->spec.say.progress) host->spec.say.progress(host->spec.say.context, host->step, done, total);
+}
+
+void host_percent(void *context, int percent) { host_progress(context, (uint64_t)percent, 100); }
+
+bool host_is_switched(const Host *host) {
+    const Ledger *ledger = &host->ledger;
+    return ledger->switched && !ledger->committed && !ledger->rolled_back;
+}
+
+bool host_rolled_back_by_itself(const Host *host) {
+    return host->ledger.rolled_back && host->ledger.by_itself;
+}
+
+Watch *host_watch(const Host *host, const atomic_bool *cancel) {
+    WatchSpec spec = {.plan = host->spec.plan,
+                      .version = host->spec.version,
+                      .restart = true,
+                      .clock = host->spec.clock,
+                      .cancel = cancel};
+    Watch *watch = watch_new(&spec);
+    watch_begin(watch);
+    return watch;
+}
+
+/* ---- the step runner */
+
+static json_t *say_begin(const Host *host, const char *type) {
+    char time[CLOCK_TEXT_SIZE];
+    clock_to_text(clock_wall_ms(host->spec.clock), time);
+    json_t *event = json_object();
+    json_set_text(event, "type", type);
+    json_set_text(event, "time", time);
+    json_set_text(event, "order", order_kind_text(host->order->kind));
+    json_set_text(event, "order_id", host->order->id);
+    json_set_text(event, "step", host->step);
+    return event;
+}
+
+static void say(const Host *host, json_t *event) {
+    if (host->spec.say.event)
+        host->spec.say.event(host->spec.say.context, event);
+    else
+        json_decref(event);
+}
+
+static bool cancelled(const Host *host) { return host->cancel && atomic_load(host->cancel); }
+
+static void say_end(Host *host, int result, int64_t duration_ms, const Error *error) {
+    json_t *event = say_begin(host, result == 0 ? "step.done" : "step.failed");
+    json_set_integer(event, "duration_ms", duration_ms);
+    if (json_object_size(host->detail)) json_object_set(event, "detail", host->detail);
+    if (result < 0) {
+        json_set_text(event, "error", error->en);
+        json_set_text(event, "error_zh", error->zh);
+    }
+    say(host, event);
+}
+
+static int run_step(Host *host, const HostStep *step, Error *error) {
+    if (ledger_step_done(&host->ledger, step->name) || (step->applies && !step->applies(host))) return 0;
+    if (cancelled(host)) return error_set(error, ERROR_INTERRUPTED, "cancelled");
+    host->step = step->name;
+    host->ledger.step = step->name;
+    if (step->intend) step->intend(host);
+    if (ledger_save(&host->ledger, error) < 0) return -1;
+    JSON_AUTO detail = json_object();
+    host->detail = detail;
+    json_t *started = say_begin(host, "step.started");
+    if (step->describe) json_set_text(started, "command", step->describe(host));
+    say(host, started);
+    int64_t begun_ms = clock_steady_ms(host->spec.clock);
+    int result = step->run(host, error);
+    say_end(host, result, clock_steady_ms(host->spec.clock) - begun_ms, error);
+    host->detail = NULL;
+    if (result == 0) ledger_step_mark(&host->ledger, step->name);
+    return result;
+}
+
+static const HostStep *steps_of(OrderKind kind) {
+    switch (kind) {
+    case ORDER_PREPARE: return host_steps_prepare;
+    case ORDER_SWITCH: return host_steps_switch;
+    case ORDER_CONFIRM: return host_steps_confirm;
+    case ORDER_COMMIT: return host_steps_commit;
+    case ORDER_ROLLBACK: return host_steps_rollback;
+    }
+    abort();
+}
+
+/* 1: answered already (then `failure` is the answer's), with *result; 0: not yet. */
+static int answered(const Host *host, const Order *order, int *result, Error *failure) {
+    const json_t *answer = ledger_answer(&host->ledger, order->id);
+    if (!answer) return 0;
+    *result = json_get_bool(answer, "done", false) ? 0 : -1;
+    if (*result == 0) return 1;
+    error_set(failure, (ErrorKind)json_get_integer(answer, "kind", ERROR_SYSTEM), "%s", "");
+    if (failure) {
+        snprintf(failure->en, sizeof failure->en, "%s", json_get_text(answer, "error", ""));
+        snprintf(failure->zh, sizeof failure->zh, "%s", json_get_text(answer, "error_zh", failure->en));
+    }
+    return 1;
+}
+
+int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Error *failure) {
+    int result = 0;
+    if (answered(host, order, &result, failure)) return result;
+    ledger_take(&host->ledger, order);
+    host->order = order;
+    host->cancel = cancel;
+    Error error = {0};
+    for (const HostStep *step = steps_of(order->kind); step->name && result == 0; step++)
+        result = run_step(host, step, &error);
+    ledger_close(&host->ledger, result < 0 ? &error : NULL);
+    if (ledger_save(&host->ledger, result < 0 ? NULL : &error) < 0) result = -1;
+    if (result < 0 && failure) *failure = error;
+    host->order = NULL;
+    return result;
+}

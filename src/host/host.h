@@ -1,0 +1,72 @@
+/* Host: carrying out orders on one host — a root directory, its lock, its ledger, and the steps of each
+ * order.
+ *
+ *   PREPARE   check  stage  back_up  prove               the service runs on, untouched
+ *   SWITCH    stop  final_copy  activate  start  probe
+ *   CONFIRM   confirm
+ *   COMMIT    commit
+ *   ROLLBACK  stop  set_aside  restore  activate  start  probe  discard
+ *
+ * Hooks of the package stand between them. Each step writes its intent in the ledger, acts idempotently, and
+ * writes its evidence; killed anywhere, host_carry_out() with the same order goes on where it was. A step
+ * that fails ends its order: the answer is remembered, and given again to whoever asks again.
+ *
+ * Calling order: host_open (takes the host's lock) → host_carry_out for each order → host_close. One thread a
+ * host.
+ */
+#pragma once
+#include "base/clock.h"
+#include "base/error.h"
+#include "host/watch.h"
+#include "model/order.h"
+#include "model/plan.h"
+#include <jansson.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* What the host tells while it works. Called in its own thread. */
+typedef struct HostSay {
+    /* "step.started", "step.done", "step.failed", …: with "time", "step" and what belongs to it. Takes over
+     * `event`. */
+    void (*event)(void *context, json_t *event);
+    /* How far the step has come, in bytes or percent (total 100). Not evidence: may be dropped. */
+    void (*progress)(void *context, const char *step, uint64_t done, uint64_t total);
+    void *context;
+} HostSay;
+
+typedef struct HostSpec {
+    const Plan *plan; /* of this host (plan_for_host); must outlive it */
+    const char *change;
+    const char *version;        /* the new one */
+    const char *package_digest; /* that the package must have */
+    const char *store;          /* folder of the restore points, absolute */
+    bool begun;        /* this change has had answers from here: a ledger of another change is refused */
+    const char *state; /* folder of the journal, for who rolls back by itself; NULL: nobody does */
+    Clock *clock;
+    HostSay say;
+} HostSpec;
+
+typedef struct Host Host;
+
+/* Takes the lock of the root, making the folder when it is missing. ERROR_REFUSED names who holds it. */
+int host_open(const HostSpec *spec, Host **out, Error *error);
+void host_close(Host *host); /* NULL is allowed */
+
+/* 0: done. -1: the order failed, as data: `failure` says why. `cancel` makes it end early with
+ * ERROR_INTERRUPTED where it can. */
+int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Error *failure);
+
+/* Switched, and neither committed nor rolled back: someone must watch it. */
+bool host_is_switched(const Host *host);
+/* It rolled back by itself, because nobody confirmed it in time. */
+bool host_rolled_back_by_itself(const Host *host);
+/* A watch over the new version, begun. Caller frees; `cancel` must outlive it. */
+Watch *host_watch(const Host *host, const atomic_bool *cancel);
+
+/* What putting the data back to the exact copy would set aside: files changed since, and when that copy was
+ * taken. */
+typedef struct HostLoss {
+    uint64_t files, bytes;
+    char since[CLOCK_TEXT_SIZE];
+} HostLoss;
+int host_loss(const char *root, HostLoss *out, Error *error);

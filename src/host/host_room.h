@@ -1,0 +1,68 @@
+/* HostRoom: what the steps of one host share. Private to host*.c. */
+#pragma once
+#include "base/arena.h"
+#include "host/host.h"
+#include "host/ledger.h"
+#include "host/release.h"
+#include "host/restore_point.h"
+#include "host/store.h"
+
+struct Host {
+    HostSpec spec;
+    Arena *arena;
+    int root, lock;
+    int upkeep; /* <root>/.upkeep */
+    Ledger ledger;
+    Release old;   /* of ledger.old_version; `version` NULL: none */
+    Release fresh; /* the one this change brings, once it is staged; `version` NULL before */
+    /* of the order under way: */
+    const Order *order;
+    const atomic_bool *cancel;
+    const char *step;
+    json_t *detail; /* evidence that the step leaves in its "step.done" */
+    int64_t confirm_by_ms;
+};
+
+typedef struct HostStep {
+    const char *name;
+    /* Does this order need it here? NULL: always. */
+    bool (*applies)(const Host *host);
+    /* What will be done, as a command line to read, or NULL. In host->arena. */
+    const char *(*describe)(const Host *host);
+    /* What the ledger must know before it acts. NULL: only its name. */
+    void (*intend)(Host *host);
+    int (*run)(Host *host, Error *error);
+} HostStep;
+
+/* Each ended by a row without a name. */
+extern const HostStep host_steps_prepare[], host_steps_switch[], host_steps_confirm[], host_steps_commit[],
+    host_steps_rollback[];
+
+void host_progress(void *host, uint64_t done, uint64_t total); /* a callback of long work */
+void host_percent(void *host, int percent);
+
+/* How the old and the new version are run. */
+ServiceContext host_service_new(const Host *host);
+ServiceContext host_service_old(const Host *host); /* only where there is an old release */
+bool host_has_old(const Host *host);
+
+/* The parts of a restore point of this host. `with_release`: the old release and its record too. */
+size_t host_parts(const Host *host, bool with_release, RestorePointPart parts[static 3]);
+/* A spec of the host's names; id, kind, parts and prior are the caller's. */
+RestorePointSpec host_point_spec(const Host *host, RestorePointKind kind, const RestorePointPart *parts,
+                                 size_t count);
+
+/* Take (or find, when an earlier attempt was cut off) and prove; a point whose proof fails is taken once more
+ * without any prior. Leaves its evidence in host->detail. Caller frees. */
+int host_take_and_prove(Host *host, Store *store, const RestorePointSpec *spec, RestorePoint **out,
+                        Error *error);
+
+/* Hooks of the new package (host_hook.c): argv lists, run in the release's folder as the service's user. */
+bool host_has_hook_prepare(const Host *host);
+bool host_has_hook_before_stop(const Host *host);
+bool host_has_hook_after_start(const Host *host);
+bool host_has_hook_rollback(const Host *host);
+int host_run_hook_prepare(Host *host, Error *error);
+int host_run_hook_before_stop(Host *host, Error *error);
+int host_run_hook_after_start(Host *host, Error *error);
+int host_run_hook_rollback(Host *host, Error *error);

@@ -1,0 +1,60 @@
+/* Ledger: what this host has been asked and has done for the change under way — its own memory, beside the
+ * engine's.
+ *
+ * One small document, <root>/.upkeep/ledger.json, replaced durably at each boundary: a step's intent stands
+ * in it before the step acts, its evidence before the next one begins. Whoever opens it after a crash knows
+ * which step of which order was cut off and does that step again; steps are idempotent. An order that was
+ * answered is answered again from here, never carried out twice (I7).
+ */
+#pragma once
+#include "base/arena.h"
+#include "base/error.h"
+#include "model/order.h"
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { LEDGER_STEPS_MAX = 16 };
+
+typedef struct Ledger {
+    Arena *arena;
+    int dir; /* <root>/.upkeep; borrowed */
+
+    const char *change;                                    /* NULL: nothing was ever done here */
+    const char *old_version, *new_version;                 /* old NULL: first installation */
+    const char *prepare_point, *final_point, *aside_point; /* ids of restore points, or NULL */
+    const char *store;                                     /* folder of the restore points */
+    bool staged;      /* the new release was installed by this change, so undoing removes it */
+    bool was_running; /* the service, before it was stopped for the switch */
+    bool stopped;     /* the switch has begun: stopping was intended */
+    bool activated;   /* moving `current` was intended */
+    bool started;     /* starting the new version was intended: it may have written */
+    bool switched, confirmed, committed, rolled_back;
+    bool by_itself;        /* rolled back by its dead man's switch, not by order */
+    int64_t confirm_by_ms; /* wall clock; 0: not armed */
+
+    Order order; /* the one under way, or answered last */
+    bool order_open;
+    json_t *steps;    /* of `order`: array of names done, in order */
+    const char *step; /* the one intended now, or NULL */
+    json_t *answers;  /* order id → {"done": true} or {"error", "error_zh", "kind"} */
+} Ledger;
+
+/* Missing: an empty one. `dir` must outlive it. */
+int ledger_load(Arena *arena, int dir, Ledger *out, Error *error);
+/* Durable when it returns 0. */
+int ledger_save(const Ledger *ledger, Error *error);
+void ledger_free(Ledger *ledger);
+
+/* Forget the last change, begin `change`. Not saved. */
+void ledger_begin(Ledger *ledger, const char *change, const char *old_version, const char *new_version);
+
+/* Take up `order`: a no-op when it is the one under way. Not saved. */
+void ledger_take(Ledger *ledger, const Order *order);
+/* The answer given to `id`, or NULL. Borrowed. */
+const json_t *ledger_answer(const Ledger *ledger, const char *id);
+/* Write the answer to the order under way and close it: done when `failure` is NULL. Not saved. */
+void ledger_close(Ledger *ledger, const Error *failure);
+
+bool ledger_step_done(const Ledger *ledger, const char *step);
+void ledger_step_mark(Ledger *ledger, const char *step); /* not saved */

@@ -1,0 +1,314 @@
+#include "host/preflight.h"
+#include "base/cleanup.h"
+#include "base/quantity.h"
+#include "host/check.h"
+#include "host/facts.h"
+#include "host/release.h"
+#include "host/restore_point.h"
+#include "host/service.h"
+#include "model/version.h"
+#include "package/install.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { BLOCK_SIZE = 4096 };
+
+typedef struct Preflight {
+    const PreflightSpec *spec;
+    const Manifest *manifest;
+    Arena *arena;
+    int root;    /* -1: not there yet */
+    Release old; /* `version` NULL: nothing is installed */
+    PreflightResult on_result;
+    void *context;
+    size_t refusals;
+} Preflight;
+
+static void tell(Preflight *preflight, const char *name, const Observation *result) {
+    preflight->refusals += result->verdict != VERDICT_PASS;
+    preflight->on_result(preflight->context, name, result);
+}
+
+/* A result whose detail stands in `result` already: a failure when `fine` is false. */
+static void judge(Preflight *preflight, const char *name, bool fine, Observation *result) {
+    result->verdict = fine ? VERDICT_PASS : VERDICT_FAIL;
+    result->detail.kind = fine ? ERROR_NONE : ERROR_REFUSED;
+    tell(preflight, name, result);
+}
+
+/* ---- the plan's own checks, and the package's */
+
+static pid_t running_pid(const Preflight *preflight) {
+    if (!preflight->old.version) return 0;
+    const PlanService *service = &preflight->old.plan->service;
+    ServiceContext context = {service->name, preflight->spec->plan->service.root, service->user,
+                              &service->run};
+    ServiceStatus status;
+    return service_status(&context, &status, NULL) == 0 && status.state == SERVICE_RUNNING ? status.pid : 0;
+}
+
+static CheckContext check_context(const Preflight *preflight) {
+    const PlanService *service = &preflight->spec->plan->service;
+    return (CheckContext){.root = preflight->root >= 0 ? service->root : "/",
+                          .user = service->user,
+                          .service_pid = running_pid(preflight),
+                          .clock = preflight->spec->clock,
+                          .cancel = preflight->spec->cancel};
+}
+
+static void run_checks(Preflight *preflight) {
+    const PlanCheckList *checks = &preflight->spec->plan->preflight;
+    CheckContext context = check_context(preflight);
+    for (size_t i = 0; i < checks->count; i++) {
+        Observation result = {0};
+        check_run(&checks->items[i], &context, &result);
+        tell(preflight, checks->items[i].name, &result);
+    }
+}
+
+static bool architecture_matches(const char *wanted, const char *have) {
+    static const char *const same[][2] = {{"x86_64", "amd64"}, {"aarch64", "arm64"}};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
+        if (strcmp(wanted, same[i][0]) == 0) wanted = same[i][1];
+        if (strcmp(have, same[i][0]) == 0) have = same[i][1];
+    }
+    return strcmp(wanted, have) == 0;
+}
+
+static void check_architecture(Preflight *preflight) {
+    const StringList *wanted = &preflight->manifest->head.compatibility.architecture;
+    if (wanted->count == 0) return;
+    Facts facts;
+    bool found = false;
+    facts_read(&facts);
+    for (size_t i = 0; i < wanted->count; i++)
+        found |= architecture_matches(wanted->items[i], facts.architecture);
+    Observation result = {0};
+    error_set(&result.detail, ERROR_NONE, "architecture: this is %s; the package is for %s%s",
+              facts.architecture, wanted->items[0], wanted->count > 1 ? " …" : "");
+    judge(preflight, "package architecture", found, &result);
+}
+
+/* Any one of the systems it names will do. */
+static void check_package_os(Preflight *preflight) {
+    const ManifestOsList *systems = &preflight->manifest->head.compatibility.os;
+    CheckContext context = check_context(preflight);
+    Observation result = {0};
+    for (size_t i = 0; i < systems->count; i++) {
+        PlanCheck check = {.name = "package os", .os = &systems->items[i]};
+        check_run(&check, &context, &result);
+        if (result.verdict == VERDICT_PASS) break;
+    }
+    if (systems->count) tell(preflight, "package os", &result);
+}
+
+static void check_compatibility(Preflight *preflight) {
+    const ManifestCompatibility *wanted = &preflight->manifest->head.compatibility;
+    CheckContext context = check_context(preflight);
+    check_package_os(preflight);
+    check_architecture(preflight);
+    if (wanted->kernel) {
+        PlanKernel kernel = {wanted->kernel};
+        PlanCheck check = {.name = "package kernel", .kernel = &kernel};
+        Observation result = {0};
+        check_run(&check, &context, &result);
+        tell(preflight, check.name, &result);
+    }
+    for (size_t i = 0; i < wanted->commands.count; i++) {
+        PlanCheck check = {.name = "package command", .command = &wanted->commands.items[i]};
+        Observation result = {0};
+        check_run(&check, &context, &result);
+        tell(preflight, check.name, &result);
+    }
+}
+
+/* ---- versions */
+
+static void check_range(Preflight *preflight, const char *name, const char *range) {
+    if (!range || !preflight->old.version) return;
+    Observation result = {0};
+    error_set(&result.detail, ERROR_NONE, "version: %s is installed; %s can upgrade %s",
+              preflight->old.version, preflight->manifest->head.version, range);
+    judge(preflight, name, version_in_range(preflight->old.version, range), &result);
+}
+
+static void check_versions(Preflight *preflight) {
+    const char *new_version = preflight->manifest->head.version, *old = preflight->old.version;
+    check_range(preflight, "plan from", preflight->spec->plan->package.from);
+    check_range(preflight, "package from", preflight->manifest->head.compatibility.from);
+    if (!old) return;
+    Observation result = {0};
+    int order = version_compare(new_version, old);
+    bool other_package = strcmp(new_version, old) == 0 &&
+                         !digest_equal(&preflight->old.package, &preflight->spec->package->digest);
+    if (other_package) {
+        error_set(&result.detail, ERROR_NONE, "version: %s is installed already, from another package", old);
+        error_hint(&result.detail, "give the new one another version");
+        judge(preflight, "version", false, &result);
+    } else if (order < 0 && !preflight->spec->plan->package.downgrade) {
+        error_set(&result.detail, ERROR_NONE, "version: %s is lower than %s, which is installed", new_version,
+                  old);
+        error_hint(&result.detail, "say “downgrade: true” under “package” if that is meant");
+        judge(preflight, "version", false, &result);
+    } else {
+        error_set(&result.detail, ERROR_NONE, "version: %s → %s", old, new_version);
+        judge(preflight, "version", true, &result);
+    }
+}
+
+/* ---- room */
+
+typedef struct Need {
+    const char *path;
+    uint64_t bytes, inodes;
+} Need;
+
+static dev_t device_of(const char *path) {
+    FactsDisk disk;
+    struct stat status;
+    if (facts_disk(path, &disk, NULL) < 0 || stat(disk.path, &status) != 0) return 0;
+    return status.st_dev;
+}
+
+static void check_need(Preflight *preflight, const char *name, const Need *need) {
+    FactsDisk disk;
+    Observation result = {0};
+    char free_text[QUANTITY_TEXT_SIZE], need_text[QUANTITY_TEXT_SIZE];
+    if (facts_disk(need->path, &disk, &result.detail) < 0) {
+        judge(preflight, name, false, &result);
+        return;
+    }
+    bool bytes_fit = disk.free >= need->bytes,
+         inodes_fit = disk.inodes == 0 || disk.inodes_free >= need->inodes;
+    quantity_size_text(disk.free, free_text);
+    quantity_size_text(need->bytes, need_text);
+    if (bytes_fit && !inodes_fit)
+        error_set(&result.detail, ERROR_NONE, "%s: %s has %" PRIu64 " inodes free, %" PRIu64 " needed", name,
+                  disk.path, disk.inodes_free, need->inodes);
+    else
+        error_set(&result.detail, ERROR_NONE, "%s: %s has %s free, %s needed", name, disk.path, free_text,
+                  need_text);
+    if (!bytes_fit || !inodes_fit)
+        error_hint(&result.detail, "free space, or choose another place in the plan");
+    judge(preflight, name, bytes_fit && inodes_fit, &result);
+}
+
+/* What is in the root now, as a restore point would have it. */
+static size_t parts_of(const Preflight *preflight, RestorePointPart parts[static 3]) {
+    const PlanService *service = &preflight->spec->plan->service;
+    size_t count = 0;
+    if (preflight->root < 0) return 0;
+    if (preflight->old.version) {
+        const char **paths = ARENA_ARRAY(preflight->arena, 1, const char *);
+        paths[0] = arena_printf(preflight->arena, "releases/%s", preflight->old.version);
+        parts[count++] = (RestorePointPart){.name = "release", .paths = paths, .path_count = 1};
+    }
+    if (service->config.count)
+        parts[count++] = (RestorePointPart){
+            .name = "config", .paths = service->config.items, .path_count = service->config.count};
+    if (service->data.count)
+        parts[count++] = (RestorePointPart){
+            .name = "data", .paths = service->data.items, .path_count = service->data.count};
+    return count;
+}
+
+static int need_of_restore_point(Preflight *preflight, Need *need, Error *error) {
+    RestorePointPart parts[3];
+    STORE_AUTO store = NULL;
+    RESTORE_POINT_AUTO prior = NULL;
+    const Plan *plan = preflight->spec->plan;
+    RestorePointSpec spec = {.service = plan->service.name,
+                             .host = plan->hosts.items[0].name,
+                             .root = plan->service.root,
+                             .parts = parts,
+                             .part_count = parts_of(preflight, parts),
+                             .wish = {.cancel = preflight->spec->cancel}};
+    RestorePointSpace space = {0};
+    if (access(preflight->spec->store, F_OK) == 0 && store_open(preflight->spec->store, &store, NULL) == 0)
+        restore_point_latest(store, spec.service, spec.host, &prior, NULL);
+    spec.prior = prior;
+    if (spec.part_count && restore_point_space(&spec, &space, error) < 0) return -1;
+    *need = (Need){preflight->spec->store, space.store_bytes + space.scratch_bytes,
+                   space.store_inodes + space.scratch_inodes};
+    return 0;
+}
+
+static int check_room(Preflight *preflight, Error *error) {
+    InstallSpace space = install_space(preflight->manifest->tree, BLOCK_SIZE);
+    Need release = {preflight->spec->plan->service.root, space.bytes, space.inodes};
+    Need restore_point = {0};
+    if (need_of_restore_point(preflight, &restore_point, error) < 0) return -1;
+    if (device_of(release.path) == device_of(restore_point.path)) { /* one file system must hold both */
+        release.bytes += restore_point.bytes;
+        release.inodes += restore_point.inodes;
+        check_need(preflight, "space for release and restore point", &release);
+        return 0;
+    }
+    check_need(preflight, "space for the release", &release);
+    check_need(preflight, "space for the restore point", &restore_point);
+    return 0;
+}
+
+/* ---- drift: is what is installed still what was installed? */
+
+static int check_drift(Preflight *preflight, Error *error) {
+    if (!preflight->old.version) return 0;
+    size_t differences = 0;
+    const char *first = "";
+    Observation result = {0};
+    if (release_drift(preflight->root, preflight->old.version, preflight->arena, &differences, &first,
+                      error) < 0)
+        return -1;
+    if (differences == 0) {
+        error_set(&result.detail, ERROR_NONE, "release %s: every file is as it was installed",
+                  preflight->old.version);
+    } else {
+        error_set(&result.detail, ERROR_NONE, "release %s: %zu differences from what was installed: %s",
+                  preflight->old.version, differences, first);
+        error_hint(&result.detail, "put them back, or move what the service writes to shared/");
+    }
+    judge(preflight, "drift", differences == 0, &result);
+    return 0;
+}
+
+/* ---- all of it */
+
+static int open_root(Preflight *preflight, Error *error) {
+    const char *path = preflight->spec->plan->service.root;
+    preflight->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (preflight->root < 0 && errno == ENOENT) return 0;
+    if (preflight->root < 0)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot open the folder %s", path);
+    char current[RELEASE_VERSION_SIZE];
+    if (release_current(preflight->root, current, error) < 0) return -1;
+    return *current ? release_load(preflight->root, current, preflight->arena, &preflight->old, error) : 0;
+}
+
+static int run_all(Preflight *preflight, Error *error) {
+    if (open_root(preflight, error) < 0) return -1;
+    run_checks(preflight);
+    check_compatibility(preflight);
+    check_versions(preflight);
+    if (check_room(preflight, error) < 0) return -1;
+    return check_drift(preflight, error);
+}
+
+int preflight_run(const PreflightSpec *spec, PreflightResult on_result, void *context, size_t *refusals,
+                  Error *error) {
+    Preflight preflight = {.spec = spec,
+                           .manifest = spec->package->manifest,
+                           .arena = arena_new(),
+                           .root = -1,
+                           .on_result = on_result,
+                           .context = context};
+    int result = run_all(&preflight, error);
+    if (preflight.root >= 0) close(preflight.root);
+    arena_free(preflight.arena);
+    if (result < 0) return -1;
+    *refusals = preflight.refusals;
+    return 0;
+}
