@@ -247,7 +247,7 @@ def main():
                  "-Dc_args=-fsanitize=fuzzer-no-link"]
         if build(tally, "clang, libFuzzer", folder, flags, {"CC": "clang"}):
             run_fuzzers(tally, folder, 120 if options.long else 5)
-            read_tidy(tally, folder)
+        read_tidy(tally, folder)
 
     parts = {"gcc": product, "asan": sanitized, "clang": clang, "format": lambda: read_format(tally),
              "cppcheck": lambda: read_cppcheck(tally)}
