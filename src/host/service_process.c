@@ -30,6 +30,8 @@
  * What is ours: the recorded process itself; what is in its session, as long as that process was seen alive
  * in this call (a session's number is not used again while anybody is in it); and, found by the token in
  * their environment, those that left the session or outlived it.
+ * Not found, rather than risk a stranger: who scrubbed its environment and either left the session, or
+ * outlived a main process that died by itself.
  */
 
 enum { LOCK_WAIT_MS = 10000, KILL_WAIT_MS = 10000, POLL_MS = 5, STOP_TIMEOUT_MS = 30000 };
