@@ -78,7 +78,7 @@ typedef struct RestorePoint {
 
 void restore_point_free(RestorePoint *point); /* NULL is allowed */
 static inline void restore_point_cleanup(RestorePoint **point) { restore_point_free(*point); }
-#define RESTORE_POINT_AUTO __attribute__((cleanup(restore_point_cleanup))) RestorePoint *
+#define RESTORE_POINT_AUTO __attribute__((cleanup(restore_point_cleanup), unused)) RestorePoint *
 /* NULL when it has no such part. */
 RestorePointPart *restore_point_part(const RestorePoint *point, const char *name);
 

@@ -31,7 +31,7 @@ typedef struct Store Store;
 int store_open(const char *path, Store **out, Error *error);
 void store_close(Store *store); /* NULL is allowed */
 static inline void store_cleanup(Store **store) { store_close(*store); }
-#define STORE_AUTO __attribute__((cleanup(store_cleanup))) Store *
+#define STORE_AUTO __attribute__((cleanup(store_cleanup), unused)) Store *
 
 /* Borrowed from the store. */
 const char *store_path(const Store *store);
