@@ -517,7 +517,7 @@ int tree_scan(int dir, const TreeScan *options, Tree **out, Error *error) {
     pthread_mutex_init(&scan.lock, NULL);
     int result = walk(&scan, error);
     if (result == 0) {
-        qsort(scan.found, scan.count, sizeof *scan.found, compare_found);
+        if (scan.count) qsort(scan.found, scan.count, sizeof *scan.found, compare_found);
         tell_hard_links(&scan);
         take_over_unchanged(&scan);
         result = read_changed(&scan, error);
