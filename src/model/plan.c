@@ -252,6 +252,18 @@ static int host_root(Arena *arena, const Plan *plan, const PlanHost *host, const
     return 0;
 }
 
+/* The one stage that a host sees: its own, without the others. */
+static int host_stage(Arena *arena, const Plan *plan, size_t host, PlanStageList *out, Error *error) {
+    size_t *stages = ARENA_ARRAY(arena, plan->hosts.count, size_t);
+    if (plan_stages(plan, stages, error) < 0) return -1;
+    PlanStage *own = ARENA_NEW(arena, PlanStage);
+    *own = plan->rollout.stages.items[stages[host]];
+    own->hosts = (Amount){0};
+    own->select = (PairList){0};
+    *out = (PlanStageList){own, 1};
+    return 0;
+}
+
 int plan_for_host(Arena *arena, const Plan *plan, const char *host, const char *version, Plan **out,
                   Error *error) {
     Plan own = *plan;
@@ -260,6 +272,7 @@ int plan_for_host(Arena *arena, const Plan *plan, const char *host, const char *
         PlanHost *only = ARENA_NEW(arena, PlanHost);
         *only = plan->hosts.items[i];
         if (host_root(arena, plan, only, &only->root, error) < 0) return -1;
+        if (host_stage(arena, plan, i, &own.rollout.stages, error) < 0) return -1;
         own.service.root = only->root;
         own.hosts = (PlanHostList){only, 1};
         HostNames names = {&own, only, version};
@@ -343,13 +356,13 @@ static int check_plan(Arena *arena, const Plan *plan, Error *error) {
                          (int)plan->package.signatures, (int)plan->package.trust.count);
     if (check_service(plan, error) < 0 || check_preflight(plan, error) < 0 || check_health(plan, error) < 0)
         return -1;
-    if (check_hosts(arena, plan, error) < 0) return -1;
     for (size_t i = 0; i < plan->rollout.stages.count; i++)
         for (size_t j = 0; j < i; j++)
             if (strcmp(plan->rollout.stages.items[i].name, plan->rollout.stages.items[j].name) == 0)
                 return error_set(error, ERROR_INVALID, "rollout.stages: “%s” is given twice",
                                  plan->rollout.stages.items[i].name);
-    return plan_stages(plan, ARENA_ARRAY(arena, plan->hosts.count, size_t), error);
+    if (plan_stages(plan, ARENA_ARRAY(arena, plan->hosts.count, size_t), error) < 0) return -1;
+    return check_hosts(arena, plan, error);
 }
 
 int plan_compile(Arena *arena, const char *file, const char *folder, const char *text, size_t size,
