@@ -22,12 +22,9 @@ RestorePointPart *restore_point_part(const RestorePoint *point, const char *name
     return NULL;
 }
 
-int restore_point_load(Store *store, const char *id, RestorePoint **out, Error *error) {
-    RESTORE_POINT_AUTO point = NULL;
-    if (restore_point_open(store, id, &point, error) < 0) return -1;
+int restore_point_read_trees(Store *store, RestorePoint *point, Error *error) {
     for (size_t i = 0; i < point->part_count; i++)
         if (restore_point_read_tree(store, point, &point->parts[i], error) < 0) return -1;
-    *out = pointer_take(&point);
     return 0;
 }
 
@@ -47,7 +44,7 @@ static int compare_age(const void *a, const void *b) {
 static void list_add(RestorePointList *list, Store *store, const char *id, const char *service,
                      const char *host) {
     RESTORE_POINT_AUTO point = NULL;
-    if (restore_point_open(store, id, &point, NULL) < 0) {
+    if (restore_point_load(store, id, &point, NULL) < 0) {
         if (file_exists(store_points_dir(store), id, NULL) != 0) list->unreadable++;
         return;
     }

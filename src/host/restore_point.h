@@ -52,7 +52,7 @@ typedef struct RestorePointPart {
     uint64_t file_count, entry_count, size_bytes;
     Digest tree_digest;   /* of the tree's text */
     Digest stamps_digest; /* of the stamps' bytes */
-    Tree *tree;           /* NULL when listed only; paths relative to the root, with the folders above them */
+    Tree *tree;           /* NULL until it is read; paths relative to the root, with the folders above them */
     const bool *fresh;    /* an entry each: not the same in the proved prior point; NULL: nothing is known */
 } RestorePointPart;
 
@@ -91,12 +91,13 @@ typedef struct RestorePointSpec {
     RestorePointKind kind;
     const RestorePointPart *parts;
     size_t part_count;
-    const RestorePoint *prior; /* loaded, of the same root; NULL: read everything */
+    RestorePoint *prior; /* of the same root; NULL: read everything */
     int64_t now_ms;
     ProgressWish wish;
 } RestorePointSpec;
 
-/* What taking and proving needs at most, told by sizes and stamps without reading a file. */
+/* What taking and proving needs at most, told by sizes and stamps without reading a file; of `prior`, the
+ * trees that are read count. */
 typedef struct RestorePointSpace {
     uint64_t store_bytes, store_inodes;
     uint64_t scratch_bytes, scratch_inodes;
@@ -138,18 +139,20 @@ typedef struct RestorePointApply {
  * before the target is touched: ERROR_REFUSED names the damaged object, a file that needs it, and the point.
  * Idempotent: killed anywhere and called again it ends the same. Durable when it returns 0. `counts` may be
  * NULL. */
-int restore_point_apply(Store *store, const RestorePoint *point, const RestorePointApply *options,
+int restore_point_apply(Store *store, RestorePoint *point, const RestorePointApply *options,
                         RestoreCounts *counts, Error *error);
 
-/* With its trees. ERROR_INVALID when there is none of that id, or its files do not match their digests.
- * Caller frees. */
+/* ERROR_INVALID when there is none of that id. Its trees are read when a function first needs them: a part
+ * that is not asked for costs nothing. Caller frees. */
 int restore_point_load(Store *store, const char *id, RestorePoint **out, Error *error);
-/* The newest proved point of service and host, with its trees: the `prior` of the next. NULL when there is
- * none. */
+/* Read the trees now that are not read yet: before the service is stopped, not after. ERROR_REFUSED when a
+ * file is not what the head says. */
+int restore_point_read_trees(Store *store, RestorePoint *point, Error *error);
+/* The newest proved point of service and host: the `prior` of the next. NULL when there is none. */
 int restore_point_latest(Store *store, const char *service, const char *host, RestorePoint **out,
                          Error *error);
 
-/* Oldest first, without trees. A point that cannot be read is left out and counted in `unreadable`. */
+/* Oldest first. A point that cannot be read is left out and counted in `unreadable`. */
 typedef struct RestorePointList {
     RestorePoint **points;
     size_t count;

@@ -17,7 +17,7 @@ typedef struct Piece {
 
 typedef struct Applying {
     Store *store;
-    const RestorePoint *point;
+    RestorePoint *point;
     const RestorePointApply *options;
     Arena *arena;
     int dir;
@@ -56,20 +56,18 @@ static TreeEntry keep_entry(const Tree *tree, const Scope *scope, const TreeEntr
     return file;
 }
 
-static int add_piece(Applying *applying, const RestorePointPart *part, Error *error) {
+static int add_piece(Applying *applying, RestorePointPart *part, Error *error) {
     Piece *piece = &applying->pieces[applying->piece_count];
     piece->scope = narrow(applying->arena, part, applying->options->only);
     if (piece->scope.count == 0) return 0;
-    RestorePointPart loaded = *part;
-    if (!loaded.tree)
-        return error_set(error, ERROR_INVALID, "the part %s of the restore point is not loaded", part->name);
-    piece->tree = (Tree){.foreign_links = true, .entries = calloc(loaded.tree->count + 1, sizeof(TreeEntry))};
+    if (restore_point_read_tree(applying->store, applying->point, part, error) < 0) return -1;
+    piece->tree = (Tree){.foreign_links = true, .entries = calloc(part->tree->count + 1, sizeof(TreeEntry))};
     if (!piece->tree.entries) abort();
     applying->piece_count++;
-    for (size_t i = 0; i < loaded.tree->count; i++) {
-        const TreeEntry *entry = &loaded.tree->entries[i];
+    for (size_t i = 0; i < part->tree->count; i++) {
+        const TreeEntry *entry = &part->tree->entries[i];
         if (!scope_covers(&piece->scope, entry->path) && !is_above(&piece->scope, entry)) continue;
-        piece->tree.entries[piece->tree.count++] = keep_entry(loaded.tree, &piece->scope, entry);
+        piece->tree.entries[piece->tree.count++] = keep_entry(part->tree, &piece->scope, entry);
         if (entry->type == TREE_FILE) piece->tree.total_size += entry->size;
     }
     return 0;
@@ -77,7 +75,7 @@ static int add_piece(Applying *applying, const RestorePointPart *part, Error *er
 
 static int choose(Applying *applying, Error *error) {
     const RestorePointApply *options = applying->options;
-    const RestorePoint *point = applying->point;
+    RestorePoint *point = applying->point;
     if (options->part && !restore_point_part(point, options->part))
         return error_set(error, ERROR_INVALID, "it has no part %s", options->part);
     for (size_t i = 0; i < point->part_count; i++) {
@@ -136,7 +134,7 @@ static int open_target(Applying *applying, const char *root, Error *error) {
     return error_errno(error, ERROR_SYSTEM, errno, "cannot open the folder %s", root);
 }
 
-int restore_point_apply(Store *store, const RestorePoint *point, const RestorePointApply *options,
+int restore_point_apply(Store *store, RestorePoint *point, const RestorePointApply *options,
                         RestoreCounts *counts, Error *error) {
     const char *root = options->root ? options->root : point->root;
     FD_AUTO lock = -1;

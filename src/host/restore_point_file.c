@@ -244,7 +244,7 @@ static int read_proof(int dir, RestorePoint *point, Error *error) {
     return result < 0 ? -1 : 0;
 }
 
-int restore_point_open(Store *store, const char *id, RestorePoint **out, Error *error) {
+int restore_point_load(Store *store, const char *id, RestorePoint **out, Error *error) {
     if (!restore_point_id_valid(id))
         return error_set(error, ERROR_INVALID, "\"%s\" is no id of a restore point", id);
     FD_AUTO dir = file_open_no_links(store_points_dir(store), id, O_RDONLY | O_DIRECTORY, 0);
@@ -352,6 +352,7 @@ static int read_stamps(int dir, const RestorePointPart *part, Tree *tree, Error 
 }
 
 int restore_point_read_tree(Store *store, const RestorePoint *point, RestorePointPart *part, Error *error) {
+    if (part->tree) return 0;
     FD_AUTO dir = file_open_no_links(store_points_dir(store), point->id, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot open the restore point %s", point->id);

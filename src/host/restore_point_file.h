@@ -23,9 +23,7 @@ int restore_point_head_parse(const char *text, size_t size, RestorePoint **out, 
 int restore_point_proof_parse(const char *text, size_t size, const Digest *head, RestorePointProof *out,
                               Error *error);
 
-/* The head and the proof of points/<id>/, no trees. ENOENT shows in error->number. */
-int restore_point_open(Store *store, const char *id, RestorePoint **out, Error *error);
-/* Read and check the tree of one part, with its stamps. */
+/* Read and check the tree of one part, with its stamps, unless it is read already. */
 int restore_point_read_tree(Store *store, const RestorePoint *point, RestorePointPart *part, Error *error);
 
 /* Write one part's tree and stamps into `dir` and note their digests in the part. Files that would equal

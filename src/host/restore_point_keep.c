@@ -62,7 +62,8 @@ static int mark(void *context, const char *id, Error *error) {
     if (id_list_has(&collecting->marked, id)) return 0;
     RESTORE_POINT_AUTO point = NULL;
     Error reading = {0};
-    if (restore_point_load(collecting->store, id, &point, &reading) < 0) {
+    if (restore_point_load(collecting->store, id, &point, &reading) < 0 ||
+        restore_point_read_trees(collecting->store, point, &reading) < 0) {
         if (reading.number == ENOENT && file_exists(store_points_dir(collecting->store), id, NULL) == 0)
             return 0;
         if (error) *error = reading;
@@ -200,7 +201,8 @@ static int check_point(void *context, const char *id, Error *error) {
     RESTORE_POINT_AUTO point = NULL;
     Error problem = {0};
     checking->counts.points++;
-    if (restore_point_load(checking->store, id, &point, &problem) < 0) {
+    if (restore_point_load(checking->store, id, &point, &problem) < 0 ||
+        restore_point_read_trees(checking->store, point, &problem) < 0) {
         tell(checking, &problem);
         return 0;
     }

@@ -187,7 +187,7 @@ static int prove(Proving *proving, Error *error) {
     uint64_t trees = 0;
     for (size_t i = 0; i < point->part_count; i++) {
         RestorePointPart *part = &point->parts[i];
-        if (!part->tree && restore_point_read_tree(proving->store, point, part, error) < 0) return -1;
+        if (restore_point_read_tree(proving->store, point, part, error) < 0) return -1;
         if (choose(proving, part, &proving->samples[i], error) < 0) return -1;
         trees += proving->samples[i].tree.count;
     }

@@ -277,22 +277,23 @@ static int scan_part(Taking *taking, const Scope *scope, const Tree *prior, Tree
     return 0;
 }
 
-static const Tree *prior_tree(const RestorePointSpec *spec, const char *part) {
-    const RestorePointPart *prior = spec->prior ? restore_point_part(spec->prior, part) : NULL;
-    return prior ? prior->tree : NULL;
+/* NULL when the prior point has no such part, or it cannot be read: then everything is read anew. */
+static const Tree *prior_tree(Store *store, const RestorePointSpec *spec, const char *name) {
+    RestorePointPart *part = spec->prior ? restore_point_part(spec->prior, name) : NULL;
+    return part && restore_point_read_tree(store, spec->prior, part, NULL) == 0 ? part->tree : NULL;
 }
 
 /* Read until nothing moves — or, while the service may be running, once. */
 static int take_part(Taking *taking, RestorePointPart *part, Error *error) {
     const Scope scope = {part->paths, part->path_count};
+    const Tree *prior = prior_tree(taking->store, taking->spec, part->name);
     TREE_AUTO tree = NULL;
     const char *mover = NULL;
     for (int attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
         TREE_AUTO now = NULL;
         Reading reading;
         int64_t scan_ns;
-        if (scan_part(taking, &scope, tree ? tree : prior_tree(taking->spec, part->name), &now, &scan_ns,
-                      error) < 0 ||
+        if (scan_part(taking, &scope, tree ? tree : prior, &now, &scan_ns, error) < 0 ||
             read_files(taking, now, &reading, error) < 0)
             return -1;
         doubt_recent(now, scan_ns);
@@ -401,7 +402,7 @@ static int publish(Taking *taking, Error *error) {
 /* The prior point protects its objects from being collected — if it is still there, and the one we think. */
 static int open_prior(Store *store, const RestorePoint *prior) {
     RESTORE_POINT_AUTO now = NULL;
-    if (!prior || restore_point_open(store, prior->id, &now, NULL) < 0 ||
+    if (!prior || restore_point_load(store, prior->id, &now, NULL) < 0 ||
         !digest_equal(&now->head_digest, &prior->head_digest))
         return -1;
     return file_open_no_links(store_points_dir(store), prior->id, O_RDONLY | O_DIRECTORY, 0);
@@ -448,7 +449,8 @@ static int add_space(int root, const RestorePointSpec *spec, const RestorePointP
                      RestorePointSpace *space, Error *error) {
     const Scope scope = {part->paths, part->path_count};
     TREE_AUTO tree = NULL;
-    TreeScan scan = {.prior = prior_tree(spec, part->name),
+    const RestorePointPart *prior = spec->prior ? restore_point_part(spec->prior, part->name) : NULL;
+    TreeScan scan = {.prior = prior ? prior->tree : NULL,
                      .skip_special = true,
                      .unread = true,
                      .cancel = spec->wish.cancel};

@@ -11,7 +11,7 @@ typedef struct Room {
     char root_path[96], store_path[96];
     int root;
     Store *store;
-    const RestorePoint *prior;
+    RestorePoint *prior;
     int64_t now_ms;
 } Room;
 
@@ -78,7 +78,7 @@ static inline int prove(Room *room, RestorePoint *point, bool full, Error *error
     return restore_point_prove(room->store, point, &options, error);
 }
 
-static inline int apply(Room *room, const RestorePoint *point, const char *root, RestoreCounts *counts,
+static inline int apply(Room *room, RestorePoint *point, const char *root, RestoreCounts *counts,
                         Error *error) {
     RestorePointApply options = {.root = root};
     return restore_point_apply(room->store, point, &options, counts, error);

@@ -26,6 +26,7 @@ static void test_a_loaded_point_is_the_one_that_was_taken(void **state) {
     assert_done(prove(room, point, false, error));
     RESTORE_POINT_AUTO loaded = NULL;
     assert_done(restore_point_load(room->store, "one", &loaded, error));
+    assert_done(restore_point_read_trees(room->store, loaded, error));
     assert_string_equal(loaded->root, room->root_path);
     assert_string_equal(loaded->version, "1.0");
     assert_string_equal(loaded->change, "");
