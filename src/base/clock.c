@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -23,6 +24,19 @@ static int64_t system_steady_ms(Clock *clock) {
 Clock *clock_system(void) {
     static Clock system_clock = {system_wall_ms, system_steady_ms};
     return &system_clock;
+}
+
+static pthread_once_t anchor_once = PTHREAD_ONCE_INIT;
+static int64_t anchor_ms; /* wall minus steady, at the first call */
+
+static void set_anchor(void) { anchor_ms = read_ms(CLOCK_REALTIME) - read_ms(CLOCK_BOOTTIME); }
+
+static int64_t anchored_wall_ms(Clock *clock) { return anchor_ms + system_steady_ms(clock); }
+
+Clock *clock_anchored(void) {
+    static Clock anchored_clock = {anchored_wall_ms, system_steady_ms};
+    pthread_once(&anchor_once, set_anchor);
+    return &anchored_clock;
 }
 
 void clock_to_text(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE]) {

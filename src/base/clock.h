@@ -13,6 +13,9 @@ struct Clock {
 };
 
 Clock *clock_system(void); /* static */
+/* Static. Its wall clock is the system's at the first call, and from then on goes as the steady one does: for
+ * a process that must not confirm early, or roll back in haste, because somebody set the clock meanwhile. */
+Clock *clock_anchored(void);
 
 static inline int64_t clock_wall_ms(Clock *clock) { return clock->wall_ms(clock); }
 static inline int64_t clock_steady_ms(Clock *clock) { return clock->steady_ms(clock); }

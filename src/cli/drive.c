@@ -112,7 +112,7 @@ int drive_change(const Drive *drive, Error *error) {
     Rollout *rollout = NULL;
     HostLink *link = NULL;
     if (change_load(drive->journal, arena, drive->change, &rollout, error) < 0) return -1;
-    HostLinkLocalSpec local = {rollout, drive->cli->state, clock_system()};
+    HostLinkLocalSpec local = {rollout, drive->cli->state, clock_anchored(), "/proc/self/exe"};
     if (host_link_local_open(&local, &link, error) < 0) {
         if (drive->fresh) close_refused(drive, rollout, error);
         return -1;
@@ -121,7 +121,7 @@ int drive_change(const Drive *drive, Error *error) {
     Live *live = live_new(drive->cli);
     EngineSpec spec = {.journal = drive->journal,
                        .link = link,
-                       .clock = clock_system(),
+                       .clock = clock_anchored(),
                        .rollout = rollout,
                        .by = drive->by,
                        .prepare_only = drive->prepare_only,

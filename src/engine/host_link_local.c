@@ -245,12 +245,16 @@ static int open_host(Local *local, const HostLinkLocalSpec *spec, size_t index, 
     host->name = rollout->hosts[index].name;
     if (plan_for_host(local->arena, rollout->plan, host->name, rollout->version, &plan, error) < 0) return -1;
     const char *store = plan->restore_point.to;
+    const char **guard = ARENA_ARRAY(local->arena, 4, const char *);
+    guard[0] = spec->guard;
+    guard[1] = "guard";
+    guard[2] = plan->service.root;
     HostSpec own = {.plan = plan,
                     .change = rollout->change,
                     .version = rollout->version,
                     .package_digest = rollout->package_digest,
                     .store = store ? store : arena_printf(local->arena, "%s/restore-points", spec->state),
-                    .state = spec->state,
+                    .guard = spec->guard ? guard : NULL,
                     .begun = rollout->hosts[index].order_count > rollout->hosts[index].order_open,
                     .clock = spec->clock,
                     .say = {put_event, put_progress, host}};

@@ -14,6 +14,7 @@ typedef struct HostLinkLocalSpec {
     const Rollout *rollout;
     const char *state; /* folder of the journal; restore points live in it unless the plan says otherwise */
     Clock *clock;
+    const char *guard; /* program that keeps guard when it is run as "PROGRAM guard ROOT"; NULL: no guards */
 } HostLinkLocalSpec;
 
 int host_link_local_open(const HostLinkLocalSpec *spec, HostLink **out, Error *error);

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/process.h"
+#include "host/guard.h"
 #include "host/host_room.h"
 #include <assert.h>
 #include <errno.h>
@@ -69,7 +70,10 @@ static int open_all(Host *host, Error *error) {
     if (file_open_dir_beneath(host->root, ".upkeep", 0700, &host->upkeep, error) < 0) return -1;
     if (take_lock(host, error) < 0) return -1;
     if (ledger_load(host->arena, host->upkeep, &host->ledger, error) < 0) return -1;
-    return begin_change(host, error);
+    if (begin_change(host, error) < 0) return -1;
+    if (host->ledger.order_open && host->ledger.by_itself) return host_roll_back_by_itself(host, error);
+    return host_is_guarded(host) ? guard_start(host->spec.guard, error)
+                                 : 0; /* a reboot may have ended the last one */
 }
 
 int host_open(const HostSpec *spec, Host **out, Error *error) {
@@ -97,6 +101,11 @@ void host_close(Host *host) {
 }
 
 /* ---- what the steps share */
+
+bool host_is_guarded(const Host *host) {
+    return host->spec.guard && host->ledger.confirm_by_ms && !host->ledger.confirmed &&
+           !host->ledger.rolled_back;
+}
 
 bool host_has_old(const Host *host) { return host->old.version != NULL; }
 
@@ -257,6 +266,8 @@ static int answered(const Host *host, const Order *order, int *result, Error *fa
 int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Error *failure) {
     int result = 0;
     if (answered(host, order, &result, failure)) return result;
+    if (host->ledger.rolled_back && order->kind != ORDER_ROLLBACK)
+        return error_set(failure, ERROR_FAILED, "it heard no confirmation in time and rolled back by itself");
     ledger_take(&host->ledger, order);
     host->order = order;
     host->cancel = cancel;
@@ -268,4 +279,12 @@ int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Er
     if (result < 0 && failure) *failure = error;
     host->order = NULL;
     return result;
+}
+
+int host_roll_back_by_itself(Host *host, Error *error) {
+    Order order = {.kind = ORDER_ROLLBACK,
+                   .restore_data = strcmp(host->spec.plan->service.rollback_data, "restore") == 0};
+    snprintf(order.id, sizeof order.id, "%.40s/by-itself", host->spec.change);
+    host->ledger.by_itself = true;
+    return host_carry_out(host, &order, NULL, error);
 }

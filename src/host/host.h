@@ -2,7 +2,7 @@
  * order.
  *
  *   PREPARE   check  stage  back_up  prove               the service runs on, untouched
- *   SWITCH    stop  final_copy  activate  start  probe
+ *   SWITCH    arm  stop  final_copy  activate  start  probe
  *   CONFIRM   confirm
  *   COMMIT    commit
  *   ROLLBACK  stop  set_aside  restore  activate  start  probe  discard
@@ -40,8 +40,8 @@ typedef struct HostSpec {
     const char *version;        /* the new one */
     const char *package_digest; /* that the package must have */
     const char *store;          /* folder of the restore points, absolute */
-    bool begun;        /* this change has had answers from here: a ledger of another change is refused */
-    const char *state; /* folder of the journal, for who rolls back by itself; NULL: nobody does */
+    bool begun; /* this change has had answers from here: a ledger of another change is refused */
+    const char *const *guard; /* command line of its guard (guard.h), NULL-ended; NULL: it has none */
     Clock *clock;
     HostSay say;
 } HostSpec;
@@ -55,6 +55,10 @@ void host_close(Host *host); /* NULL is allowed */
 /* 0: done. -1: the order failed, as data: `failure` says why. `cancel` makes it end early with
  * ERROR_INTERRUPTED where it can. */
 int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Error *failure);
+
+/* Nobody confirmed it in time: back to the old release, without an order. Cut off, host_open() finishes it.
+ */
+int host_roll_back_by_itself(Host *host, Error *error);
 
 /* Switched, and neither committed nor rolled back: someone must watch it. */
 bool host_is_switched(const Host *host);

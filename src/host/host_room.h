@@ -20,7 +20,6 @@ struct Host {
     const atomic_bool *cancel;
     const char *step;
     json_t *detail; /* evidence that the step leaves in its "step.done" */
-    int64_t confirm_by_ms;
 };
 
 typedef struct HostStep {
@@ -45,6 +44,8 @@ void host_percent(void *host, int percent);
 ServiceContext host_service_new(const Host *host);
 ServiceContext host_service_old(const Host *host); /* only where there is an old release */
 bool host_has_old(const Host *host);
+/* Is its dead man's switch armed, and is there a guard to start for it? */
+bool host_is_guarded(const Host *host);
 
 /* The parts of a restore point of this host. `with_release`: the old release and its record too. */
 size_t host_parts(const Host *host, bool with_release, RestorePointPart parts[static 3]);

@@ -1,14 +1,30 @@
 /* The steps of SWITCH, CONFIRM and COMMIT: inside the window. */
 #include "base/json.h"
+#include "host/guard.h"
 #include "host/host_room.h"
 #include <string.h>
 
+/* ---- arm the dead man's switch */
+
+static bool is_armed(const Host *host) {
+    return host->spec.guard && strcmp(host->spec.plan->on_failure, "hold") != 0;
+}
+
+static void intend_arm(Host *host) {
+    host->ledger.confirm_by_ms =
+        clock_wall_ms(host->spec.clock) + host->spec.plan->rollout.confirm_deadline_ms;
+}
+
+static int run_arm(Host *host, Error *error) {
+    char time[CLOCK_TEXT_SIZE];
+    clock_to_text(host->ledger.confirm_by_ms, time);
+    json_set_text(host->detail, "confirm_by", time);
+    return guard_start(host->spec.guard, error);
+}
+
 /* ---- stop */
 
-static void intend_stop(Host *host) {
-    host->ledger.stopped = true;
-    host->ledger.confirm_by_ms = host->confirm_by_ms;
-}
+static void intend_stop(Host *host) { host->ledger.stopped = true; }
 
 static const char *describe_stop(const Host *host) {
     if (!host_has_old(host)) return NULL;
@@ -104,6 +120,7 @@ static int run_probe(Host *host, Error *error) {
 }
 
 const HostStep host_steps_switch[] = {
+    {"arm", is_armed, NULL, intend_arm, run_arm},
     {"before_stop", host_has_hook_before_stop, NULL, NULL, host_run_hook_before_stop},
     {"stop", NULL, describe_stop, intend_stop, run_stop},
     {"final_copy", needs_final_copy, NULL, NULL, run_final_copy},

@@ -1,0 +1,15 @@
+/* Guard: the dead man's switch of a host whose engine runs on the same machine.
+ *
+ * Before the service is stopped for a switch, the host starts this small process; it outlives the engine. As
+ * long as the ledger says "armed" it waits for the deadline. A confirmation, a rollback or a commit ends it.
+ * When the deadline passes and nobody holds the host's lock, the guard takes it and rolls the host back by
+ * itself (invariant I6). One guard a host: a second one finds the first one's lock and leaves.
+ */
+#pragma once
+#include "base/error.h"
+
+/* Start one, detached: `argv` (NULL-ended) must come to guard_keep(root). */
+int guard_start(const char *const *argv, Error *error);
+
+/* The guard itself: returns when its host needs none any more. 0 also when another guard is at it already. */
+int guard_keep(const char *root, Error *error);
