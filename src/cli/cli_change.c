@@ -5,10 +5,10 @@
 #include "cli/cli.h"
 #include "cli/drive.h"
 #include "cli/session.h"
-#include "cli/words.h"
 #include "engine/change.h"
 #include "engine/engine.h"
 #include "host/host.h"
+#include "model/words.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

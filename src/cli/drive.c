@@ -1,10 +1,10 @@
 #include "cli/drive.h"
 #include "base/json.h"
 #include "cli/live.h"
-#include "cli/words.h"
 #include "engine/change.h"
 #include "engine/engine.h"
 #include "engine/host_link_local.h"
+#include "model/words.h"
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/quantity.h"
-#include "cli/words.h"
+#include "model/words.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "cli/words.h"
+#include "model/words.h"
 #include <string.h>
 
 typedef struct Word {
