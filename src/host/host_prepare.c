@@ -74,6 +74,7 @@ static int run_check(Host *host, Error *error) {
                           .clock = host->spec.clock,
                           .cancel = host->cancel};
     if (preflight_run(&spec, note_result, &checking, &refusals, error) < 0) return -1;
+    json_set_text(host->detail, "old_version", host_has_old(host) ? host->old.version : ""); /* "": none */
     note_health_before(host);
     if (refusals == 0) return 0;
     if (error) *error = checking.refusal;
