@@ -48,6 +48,23 @@ static bool is_as_described(const TreeEntry *entry, const struct stat *status) {
            nanoseconds(status->st_ctim) == entry->stamp.changed_ns;
 }
 
+/* Up to `size` bytes from `offset`, as pread() gives them, but holes are not read: they would only fill the
+ * page cache with zeros. */
+static ssize_t read_some(int fd, bool sparse, uint8_t *out, size_t size, uint64_t offset) {
+    if (sparse) {
+        off_t data = lseek(fd, (off_t)offset, SEEK_DATA);
+        if (data < 0 && errno != ENXIO) return -1;
+        size_t hole = data < 0 || (uint64_t)data - offset > size ? size : (size_t)((uint64_t)data - offset);
+        if (hole > 0) {
+            memset(out, 0, hole);
+            return (ssize_t)hole;
+        }
+        off_t end = lseek(fd, (off_t)offset, SEEK_HOLE);
+        if (end > (off_t)offset && (uint64_t)end - offset < size) size = (size_t)((uint64_t)end - offset);
+    }
+    return pread(fd, out, size, (off_t)offset);
+}
+
 /* `size` bytes of the file from `offset`. */
 static int read_part(Room *room, const TreeEntry *entry, uint64_t offset, uint8_t *out, size_t size,
                      Error *error) {
@@ -56,7 +73,7 @@ static int read_part(Room *room, const TreeEntry *entry, uint64_t offset, uint8_
     FD_AUTO fd = folder < 0 ? -1 : openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot read %s", entry->path);
     for (size_t done = 0; done < size;) {
-        ssize_t got = pread(fd, out + done, size - done, (off_t)(offset + done));
+        ssize_t got = read_some(fd, entry->sparse, out + done, size - done, offset + done);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot read %s", entry->path);
         if (got == 0) break; /* shorter than it was: its stamp tells */
