@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "host/restore_plan.h"
 #include "package/parent.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -61,6 +62,7 @@ static void hold_against(Restore *restore) {
     while (i < tree->count || j < found->count) {
         const TreeEntry *said = i < tree->count ? &tree->entries[i] : NULL;
         const TreeEntry *is = j < found->count ? &found->entries[j] : NULL;
+        assert(said || is);
         int order = !said ? 1 : !is ? -1 : strcmp(said->path, is->path);
         if (order <= 0) restore->actions[i] = (uint8_t)action_for(restore, said, order == 0 ? is : NULL);
         bool in_the_way = order == 0 && said->type != is->type &&
@@ -221,6 +223,7 @@ static int look_around(Restore *restore, Error *error) {
     } else if (scope_scan(restore->dir, &spec->scope, &scan, false, &restore->found, error) < 0) {
         return -1;
     }
+    assert(restore->found);
     restore->actions = calloc(spec->tree->count + 1, 1);
     restore->removals = calloc(restore->found->count + 1, sizeof *restore->removals);
     if (!restore->actions || !restore->removals) abort();

@@ -190,7 +190,7 @@ static int share_of_way(const Watch *watch) {
         passed += have < wanted ? have : wanted;
         needed += wanted;
     }
-    return (int)(passed * 100 / needed);
+    return needed ? (int)(passed * 100 / needed) : 0;
 }
 
 /* 0 not yet, -1 a deadline has passed. */

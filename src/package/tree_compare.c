@@ -1,6 +1,7 @@
 #include "base/text.h"
 #include "package/tree.h"
 
+#include <assert.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,6 +51,7 @@ int tree_compare(int dir, const Tree *tree, bool quick, TreeDifference on_differ
     while (i < tree->count || j < disk->count) {
         const TreeEntry *said = i < tree->count ? &tree->entries[i] : NULL;
         const TreeEntry *is = j < disk->count ? &disk->entries[j] : NULL;
+        assert(said || is);
         int order = !said ? 1 : !is ? -1 : strcmp(said->path, is->path);
         if (order < 0) {
             differs(&comparison, said->path, TEXT("missing"));
