@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 500 };
+enum { LOOK_MS = 500, WAKE_LIMIT_MS = 10000, WAKE_LOOK_MS = 5, LOCK_TRIES = 100 };
 
 /* In a child of a process with threads: nothing but system calls. */
 __attribute__((noreturn)) static void become(const char *const *argv) {
@@ -32,7 +32,7 @@ __attribute__((noreturn)) static void become(const char *const *argv) {
     _exit(127);
 }
 
-int guard_start(const char *const *argv, Error *error) {
+static int guard_start(const char *const *argv, Error *error) {
     int status = 0;
     pid_t pid = fork();
     if (pid == 0) become(argv);
@@ -42,6 +42,24 @@ int guard_start(const char *const *argv, Error *error) {
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
         return error_set(error, ERROR_SYSTEM, "cannot start the host's guard");
     return 0;
+}
+
+/* Holding its lock is how a guard shows that it is awake. */
+static int is_awake(int upkeep, Error *error) {
+    FD_AUTO lock = openat(upkeep, "guard.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (lock < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open the guard's lock");
+    return flock(lock, LOCK_EX | LOCK_NB) != 0;
+}
+
+int guard_ensure(int upkeep, const char *const *argv, Error *error) {
+    int awake = is_awake(upkeep, error);
+    if (awake == 0 && guard_start(argv, error) < 0) return -1;
+    for (int waited_ms = 0; awake == 0 && waited_ms < WAKE_LIMIT_MS; waited_ms += WAKE_LOOK_MS) {
+        clock_sleep_ms(WAKE_LOOK_MS);
+        awake = is_awake(upkeep, error);
+    }
+    if (awake == 0) return error_set(error, ERROR_SYSTEM, "the host's guard did not wake up");
+    return awake < 0 ? -1 : 0;
 }
 
 /* ---- the guard's own life */
@@ -111,7 +129,11 @@ int guard_keep(const char *root, Error *error) {
     Deadline deadline = {0};
     int again;
     if (lock < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot guard %s", root);
-    if (flock(lock, LOCK_EX | LOCK_NB) != 0) return 0;
+    for (int i = 0; flock(lock, LOCK_EX | LOCK_NB) != 0;
+         i++) { /* somebody may just be looking whether we are awake */
+        if (i == LOCK_TRIES) return 0;
+        clock_sleep_ms(WAKE_LOOK_MS);
+    }
     while ((again = look(root, dir, upkeep, &deadline, error)) > 0) clock_sleep_ms(LOOK_MS);
     return again;
 }

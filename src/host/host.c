@@ -72,7 +72,7 @@ static int open_all(Host *host, Error *error) {
     if (ledger_load(host->arena, host->upkeep, &host->ledger, error) < 0) return -1;
     if (begin_change(host, error) < 0) return -1;
     if (host->ledger.order_open && host->ledger.by_itself) return host_roll_back_by_itself(host, error);
-    return host_is_guarded(host) ? guard_start(host->spec.guard, error)
+    return host_is_guarded(host) ? guard_ensure(host->upkeep, host->spec.guard, error)
                                  : 0; /* a reboot may have ended the last one */
 }
 

@@ -19,7 +19,7 @@ static int run_arm(Host *host, Error *error) {
     char time[CLOCK_TEXT_SIZE];
     clock_to_text(host->ledger.confirm_by_ms, time);
     json_set_text(host->detail, "confirm_by", time);
-    return guard_start(host->spec.guard, error);
+    return guard_ensure(host->upkeep, host->spec.guard, error);
 }
 
 /* ---- stop */
