@@ -90,6 +90,6 @@ int restore_point_latest(Store *store, const char *service, const char *host, Re
 
 int restore_point_remove(Store *store, const char *id, Error *error) {
     if (!restore_point_id_valid(id))
-        return error_set(error, ERROR_INVALID, "\"%s\" is no id of a restore point", id);
+        return error_set(error, ERROR_INVALID, "“%s” is no id of a restore point", id);
     return store_discard(store, store_points_dir(store), id, error);
 }

@@ -190,7 +190,7 @@ int restore_point_head_parse(const char *text, size_t size, RestorePoint **out, 
     Reader reader = {arena, json, NULL};
     read_head(&reader, point);
     if (reader.bad)
-        return error_set(error, ERROR_INVALID, "point.json has a bad or missing \"%s\"", reader.bad);
+        return error_set(error, ERROR_INVALID, "point.json has a bad or missing “%s”", reader.bad);
     point->head_digest = digest_of(text, size);
     *out = pointer_take(&point);
     return 0;
@@ -225,7 +225,7 @@ int restore_point_proof_parse(const char *text, size_t size, const Digest *head,
                                .full = json_get_bool(json, "full", false)};
     Digest proved = read_digest(&reader, "head");
     if (reader.bad)
-        return error_set(error, ERROR_INVALID, "proof.json has a bad or missing \"%s\"", reader.bad);
+        return error_set(error, ERROR_INVALID, "proof.json has a bad or missing “%s”", reader.bad);
     if (!digest_equal(&proved, head)) return 1;
     *out = proof;
     return 0;
@@ -246,12 +246,12 @@ static int read_proof(int dir, RestorePoint *point, Error *error) {
 
 int restore_point_load(Store *store, const char *id, RestorePoint **out, Error *error) {
     if (!restore_point_id_valid(id))
-        return error_set(error, ERROR_INVALID, "\"%s\" is no id of a restore point", id);
+        return error_set(error, ERROR_INVALID, "“%s” is no id of a restore point", id);
     FD_AUTO dir = file_open_no_links(store_points_dir(store), id, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0 && errno == ENOENT) {
         error_errno(error, ERROR_INVALID, ENOENT, "there is no restore point %s in %s", id,
                     store_path(store));
-        return error_hint(error, "`upkeep restore-points` lists those that are");
+        return error_hint(error, "“upkeep restore-points” lists those that are");
     }
     if (dir < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open the restore point %s", id);
     BUFFER_AUTO text = {0};

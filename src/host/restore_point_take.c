@@ -43,7 +43,7 @@ typedef struct Taking {
 static int check_part(const RestorePointSpec *spec, size_t index, Error *error) {
     const RestorePointPart *part = &spec->parts[index];
     if (!restore_point_name_valid(part->name))
-        return error_set(error, ERROR_INVALID, "\"%s\" is no name of a part of a restore point", part->name);
+        return error_set(error, ERROR_INVALID, "“%s” is no name of a part of a restore point", part->name);
     for (size_t i = 0; i < index; i++)
         if (strcmp(spec->parts[i].name, part->name) == 0)
             return error_set(error, ERROR_INVALID, "the part %s of the restore point is named twice",
@@ -56,10 +56,10 @@ static int check_part(const RestorePointSpec *spec, size_t index, Error *error) 
 
 static int check_spec(const RestorePointSpec *spec, Error *error) {
     if (spec->id && !restore_point_id_valid(spec->id))
-        return error_set(error, ERROR_INVALID, "\"%s\" is no id of a restore point", spec->id);
+        return error_set(error, ERROR_INVALID, "“%s” is no id of a restore point", spec->id);
     JSON_AUTO utf8 = json_string(spec->root);
     if (!utf8 || spec->root[0] != '/')
-        return error_set(error, ERROR_INVALID, "the root \"%s\" is no absolute path in UTF-8", spec->root);
+        return error_set(error, ERROR_INVALID, "the root “%s” is no absolute path in UTF-8", spec->root);
     if (spec->part_count > RESTORE_POINT_PARTS_MAX)
         return error_set(error, ERROR_INVALID, "a restore point has at most %d parts",
                          (int)RESTORE_POINT_PARTS_MAX);

@@ -35,7 +35,7 @@ int scope_check(const Scope *scope, Error *error) {
         const char *path = scope->paths[i];
         JSON_AUTO utf8 = json_string(path);
         if (!utf8 || !is_plain(path))
-            return error_set(error, ERROR_INVALID, "\"%s\" is no plain path below the root", path);
+            return error_set(error, ERROR_INVALID, "“%s” is no plain path below the root", path);
         for (size_t j = 0; j < scope->count; j++)
             if (i != j && is_at_or_below(path, scope->paths[j]))
                 return error_set(error, ERROR_INVALID, "%s is named twice: it is in %s; leave one out", path,
