@@ -6,6 +6,6 @@
 #include <stdint.h>
 
 void base64_append(Buffer *out, const void *bytes, size_t size);
-/* Strict: no spaces, right padding, and nothing that would not encode to the same text. The bytes live in `arena`
- * and are followed by a NUL that *size_out does not count. 0, or -1. */
+/* Strict: no spaces, right padding, and nothing that would not encode to the same text. The bytes live in
+ * `arena` and are followed by a NUL that *size_out does not count. 0, or -1. */
 int base64_decode(Arena *arena, const char *text, const uint8_t **out, size_t *size_out);

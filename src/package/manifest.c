@@ -23,7 +23,7 @@ static int check_range(const char *range, const char *where, Error *error) {
                      range);
 }
 
-static int check_head(const ManifestHead *head, Error *error) {
+static int check_meaning(const ManifestHead *head, Error *error) {
     const ManifestCompatibility *needs = &head->compatibility;
     if (check_range(needs->from, "compatibility.from", error) < 0) return -1;
     if (check_range(needs->kernel, "compatibility.kernel", error) < 0) return -1;
@@ -45,7 +45,7 @@ int manifest_read_details(Arena *arena, const char *path, ManifestHead *head, Er
     if (node_from_yaml(arena, path, buffer_text(&text), text.size, &node, error) < 0) return -1;
     ManifestHead read = {0};
     if (schema_decode(&manifest_details_schema_table, arena, path, node, &read, error) < 0) return -1;
-    if (check_head(&read, error) < 0) return error_prefix(error, "%s", path);
+    if (check_meaning(&read, error) < 0) return error_prefix(error, "%s", path);
     *head = read;
     return 0;
 }
@@ -56,9 +56,24 @@ json_t *manifest_details_schema(void) {
 
 /* ---- Writing ---- */
 
-static void write_head(const ManifestHead *head, Buffer *out) {
-    JSON_AUTO json = schema_encode(&manifest_head_schema, head);
+json_t *manifest_head_json(const ManifestHead *head) {
+    json_t *json = schema_encode(&manifest_head_schema, head);
     if (json_object_set_new(json, "migrations", json_array()) != 0) abort();
+    return json;
+}
+
+int manifest_check_head(const ManifestHead *head, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    ManifestHead complete = *head, read = {0};
+    complete.upkeep_package = MANIFEST_FORMAT;
+    JSON_AUTO json = manifest_head_json(&complete);
+    const Node *node = node_from_json(arena, json);
+    if (schema_decode(&manifest_head_schema, arena, "manifest.json", node, &read, error) < 0) return -1;
+    return check_meaning(&read, error);
+}
+
+static void write_head(const ManifestHead *head, Buffer *out) {
+    JSON_AUTO json = manifest_head_json(head);
     FREE_AUTO char *text = json_text(json);
     buffer_append(out, text, strlen(text) - 1); /* its brace is closed by entries_end */
     buffer_printf(out, "%s\n", head_end);
@@ -135,7 +150,7 @@ static int read_head(Manifest *manifest, Reader *reader, Error *error) {
     if (schema_decode(&manifest_head_schema, manifest->arena, "manifest.json", node, &manifest->head, error) <
         0)
         return -1;
-    return check_head(&manifest->head, error);
+    return check_meaning(&manifest->head, error);
 }
 
 /* Cut the comma off; every line of a list but the last has one. */

@@ -87,6 +87,11 @@ int manifest_read_details(Arena *arena, const char *path, ManifestHead *head, Er
 /* For editors: the JSON Schema of that file. New reference. */
 json_t *manifest_details_schema(void);
 
+/* Is this what manifest_parse() accepts as a head? `upkeep_package` and `content_size` are taken as right. */
+int manifest_check_head(const ManifestHead *head, Error *error);
+/* New reference. */
+json_t *manifest_head_json(const ManifestHead *head);
+
 /* Append the text. */
 void manifest_write(const ManifestHead *head, const Frame *frames, size_t frame_count, const Tree *tree,
                     Buffer *out);

@@ -67,7 +67,7 @@ const Schema manifest_hooks_schema = SCHEMA("hooks", ManifestHooks, hooks_fields
           .text = "where the content comes from"),                                                           \
         FIELD(ManifestHead, OBJECT, "compatibility", compatibility, .schema = &compatibility_schema,         \
               .text = "what the package needs of a host"),                                                   \
-        FIELD(ManifestHead, OBJECT, "hooks", hooks, .schema = &manifest_hooks_schema,                                 \
+        FIELD(ManifestHead, OBJECT, "hooks", hooks, .schema = &manifest_hooks_schema,                        \
               .text = "programs of the package that take part in its upgrade")
 
 static const Field details_fields[] = {DETAILS};

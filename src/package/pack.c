@@ -253,6 +253,7 @@ static int describe(const PackSpec *spec, int dir, Tree **out, Error *error) {
 
 int pack_write(const PackSpec *spec, PackResult *result, Error *error) {
     assert(spec->key_count > 0 && spec->level >= FRAME_LEVEL_MIN && spec->level <= FRAME_LEVEL_MAX);
+    if (manifest_check_head(spec->head, error) < 0) return -1;
     FD_AUTO dir = open(spec->directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open the folder %s", spec->directory);
     TREE_AUTO tree = NULL;
