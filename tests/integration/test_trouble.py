@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""Bad luck: two at once, journals and restore points damaged by hand, processes killed."""
+import os
+import random
+import signal
+import sqlite3
+import time
+
+from support import fetch, main, served, test, wait_for
+
+
+def soaking(site, version="2.0", *behaviour, soak="60s", **parts):
+    """The upgrade is in its soak."""
+    before = len(site.events())
+    plan = site.plan(site.package(version, *behaviour), soak=soak, **parts)
+    run = site.start("run", plan)
+    wait_for(lambda: any(e["type"] == "stage.soaking" for e in site.events()[before:]), "the soak")
+    return plan, run
+
+
+@test
+def a_second_run_of_one_service_is_refused(site):
+    site.install("1.0")
+    plan, run = soaking(site)
+    for other in (plan, site.plan(site.package("3.0"))):
+        site.run("run", other, status=3, seconds=10).says(site.change())
+    run.signal(signal.SIGINT)
+    run.end(130)
+    site.run("abort", site.change())
+    site.expect("1.0")
+
+
+@test
+def a_second_run_from_another_state_folder_is_refused_by_the_lock(site):
+    site.install("1.0")
+    plan, run = soaking(site, soak="3s")
+    second = site.run("run", site.plan(site.package("3.0")), "--state", site.folder / "state-2", status=3, seconds=20)
+    second.says("another upgrade holds the lock", str(site.roots[0]))
+    run.end(0)
+    site.expect("2.0")
+    assert site.run("list", "--json", "--state", site.folder / "state-2").events[0]["state"] == "refused"
+
+
+@test
+def a_second_state_folder_is_refused_while_a_change_is_unfinished(site):
+    site.install("1.0")
+    plan, run = soaking(site)
+    run.signal(signal.SIGINT)
+    run.end(130)
+    change = site.change()
+    site.run("run", site.plan(site.package("3.0")), "--state", site.folder / "state-2", status=3).says(change)
+    site.run("abort", change)
+    site.expect("1.0")
+
+
+def edit(site, statement, *values):
+    with sqlite3.connect(site.state / "journal.sqlite") as journal:
+        tables = [name for (name,) in journal.execute("select name from sqlite_master where type = 'table'")]
+        assert "event" in tables or "events" in tables, tables
+        triggers = [name for (name,) in journal.execute("select name from sqlite_master where type = 'trigger'")]
+        for name in triggers:
+            journal.execute(f"drop trigger {name}")
+        return journal.execute(statement.format(table="events" if "events" in tables else "event"), values).rowcount
+
+
+@test
+def an_altered_event_is_found_and_nothing_goes_on(site):
+    site.install("1.0")
+    plan, run = soaking(site)
+    run.signal(signal.SIGKILL)
+    run.end()
+    rows = site.run("journal show", "--json").events
+    victim = next(i for i, e in enumerate(rows, 1) if e["type"] == "order.given" and e["order"] == "switch")
+    edit(site, "update {table} set text = replace(text, 'web1', 'web9') where sequence = ?", victim)
+    site.run("journal verify", status=5).says(str(victim))
+    for verb, argument in (("run", plan), ("status", site.change if False else None)):
+        if argument:
+            site.run(verb, argument, status=5).says(str(victim))
+    assert served(site.ports[0])
+
+
+@test
+def a_removed_event_is_found(site):
+    site.install("1.0")
+    edit(site, "delete from {table} where sequence = 5")
+    site.run("journal verify", status=5).says("6")
+
+
+@test
+def swapped_events_are_found(site):
+    site.install("1.0")
+    edit(site, "update {table} set sequence = -sequence where sequence in (5, 6)")
+    edit(site, "update {table} set sequence = 11 + sequence where sequence in (-5, -6)")
+    site.run("journal verify", status=5).says("5")
+
+
+@test
+def an_event_that_cannot_follow_is_refused(site):
+    """Forged with a right hash: the chain is whole, and still the change is not carried on."""
+    site.install("1.0")
+    edit(site, "delete from {table} where sequence >= (select max(sequence) from {table})")
+    site.run("journal verify")
+    assert served(site.ports[0]) == "service 1.0 plain"
+    site.run("run", site.plan(site.package("2.0")), status=None)
+    assert served(site.ports[0]) in ("service 1.0 plain", "service 2.0 plain")
+    site.run("journal verify")
+
+
+@test
+def a_journal_that_is_no_database_is_said(site):
+    site.state.mkdir()
+    (site.state / "journal.sqlite").write_text("this is no database\n" * 100)
+    for verb, words in (("list", ()), ("journal verify", ()), ("run", (site.plan(site.package("1.0")),))):
+        done = site.run(verb, *words, status=None).says("journal")
+        assert done.status in (1, 5), done
+    assert not site.roots[0].exists()
+
+
+def objects(site):
+    return [p for p in (site.state / "restore-points" / "objects").rglob("*") if p.is_file()]
+
+
+def damage(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.chmod(0o600)
+    path.write_bytes(data)
+
+
+@test
+def a_restore_point_damaged_before_the_rollback_is_found_and_data_is_left_alone(site):
+    site.install("1.0")
+    _, run = soaking(site, "2.0", "migrates", "sick-when:sick")
+    data = site.data()
+    for path in objects(site):
+        damage(path)
+    (site.roots[0] / "sick").touch()
+    done = run.end(5, seconds=40)
+    done.says("web1", "the data was left as it is", "damaged")
+    assert site.data() == data, "the data was touched"
+    assert site.outcome() == "failed"
+    site.run("rollback", site.change())  # without --restore-data: the way out
+    assert served(site.ports[0]) == "service 1.0 plain" and site.data() == data
+
+
+@test
+def a_restore_point_damaged_before_a_later_rollback_with_data_is_found(site):
+    site.install("1.0")
+    site.run("run", site.plan(site.package("2.0", "migrates")))
+    fetch(site.ports[0], "/write?after")
+    data = site.data()
+    for path in objects(site):
+        path.unlink()
+    site.run("rollback", site.change(), "--restore-data", status=5).says("the data was left as it is")
+    assert site.data() == data
+    site.run("rollback", site.change())
+    site.expect("1.0", data=data)
+
+
+@test
+def a_store_damaged_before_the_next_upgrade_is_mended(site):
+    site.install("1.0")
+    site.run("run", site.plan(site.package("2.0")))
+    for path in objects(site):
+        damage(path)
+    data = site.data()
+    site.run("run", site.plan(site.package("3.0", "migrates", "exit")), status=4)
+    site.expect("2.0", data=data)
+
+
+@test
+def a_new_release_damaged_between_prepare_and_run_is_not_started(site):
+    site.install("1.0")
+    plan = site.plan(site.package("2.0"))
+    site.run("run", plan, "--prepare-only")
+    file = site.roots[0] / "releases" / "2.0" / "version"
+    file.chmod(0o644)
+    file.write_text("6.6.6\n")
+    done = site.run("run", plan, status=None)
+    assert done.status in (3, 4), done
+    site.expect("1.0")
+
+
+@test
+def a_new_release_removed_between_prepare_and_run_is_put_back(site):
+    site.install("1.0")
+    plan = site.plan(site.package("2.0"))
+    site.run("run", plan, "--prepare-only")
+    (site.roots[0] / "releases" / "2.0").rename(site.folder / "gone")
+    done = site.run("run", plan, status=None).says("2.0")
+    assert done.status in (3, 4), done
+    site.expect("1.0")
+
+
+@test
+def killed_at_random_and_run_again_it_ends_as_it_should(site):
+    site.install("1.0")
+    before, chance = site.data(), random.Random(os.environ.get("UPKEEP_SEED", "7"))
+    kills = 0
+    for round_ in range(2, 8):
+        plan = site.plan(site.package(f"{round_}.0"), soak="300ms")
+        run = site.start("run", plan)
+        time.sleep(chance.uniform(0.02, 1.2))
+        run.signal(signal.SIGKILL)
+        kills += run.end().status == -signal.SIGKILL
+        assert site.current() in (f"{round_ - 1}.0", f"{round_}.0")
+        site.run("journal verify", status=None if not (site.state / "journal.sqlite").exists() else 0)
+        site.run("run", plan)
+        site.expect(f"{round_}.0", data=before)
+    assert kills, "nothing was killed"
+    done = [e for e in site.events() if e["type"] == "change.closed"]
+    assert [e["outcome"] for e in done] == ["succeeded"] * len(done)
+
+
+@test
+def killed_at_random_in_a_failing_upgrade_it_ends_rolled_back(site):
+    site.install("1.0")
+    before, chance = site.data(), random.Random(os.environ.get("UPKEEP_SEED", "8"))
+    for round_ in range(2, 6):
+        plan = site.plan(site.package(f"{round_}.0", "migrates", "exit"))
+        run = site.start("run", plan)
+        time.sleep(chance.uniform(0.1, 1.0))
+        run.signal(signal.SIGKILL)
+        if run.end().status == -signal.SIGKILL:
+            done = site.run("run", plan, status=None)
+            assert done.status in (3, 4), done
+        site.expect("1.0", data=before)
+        assert site.releases() == ["1.0"]
+
+
+@test
+def a_controller_that_died_in_the_soak_leaves_no_unwatched_version(site):
+    site.install("1.0")
+    before = site.data()
+    _, run = soaking(site, "2.0", "migrates", soak="500ms", rollout__confirm_deadline="4s", health=[
+        {"http": {"url": "http://127.0.0.1:${vars.port}/"}, "every": "50ms", "healthy_after": 2, "deadline": "3s"}])
+    run.signal(signal.SIGKILL)
+    run.end()
+    wait_for(lambda: served(site.ports[0]) == "service 1.0 plain", "the guard to put 1.0 back", 20)
+    wait_for(lambda: site.data() == before, "the data", 5)
+    assert site.current() == "1.0"
+    site.run("resume", site.change(), status=4).says("rolled back")
+    site.expect("1.0", data=before)
+
+
+main()
