@@ -160,9 +160,15 @@ static int set_up(Sqlite *self, Error *error) {
                    &self->read_change, error);
 }
 
-int journal_sqlite_open(const char *path, Journal **out, Error *error) {
+/* Made with the right mode, and closed again before SQLite opens it: closing any descriptor of the file later
+ * would drop SQLite's locks, and the next reader to leave would take the write-ahead log for nobody's. */
+static int make(const char *path, Error *error) {
     FD_AUTO fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open the journal %s", path);
+    return fd >= 0 ? 0 : error_errno(error, ERROR_SYSTEM, errno, "cannot open the journal %s", path);
+}
+
+int journal_sqlite_open(const char *path, Journal **out, Error *error) {
+    if (make(path, error) < 0) return -1;
     Sqlite *self = calloc(1, sizeof *self);
     if (!self) abort();
     int result = 0;
