@@ -105,7 +105,7 @@ def wait_for(truth, what, seconds=WAIT_SECONDS):
         value = truth()
         if value:
             return value
-        time.sleep(0.02)
+        time.sleep(0.03)
     raise AssertionError(f"waited {seconds} s in vain for: {what}")
 
 
@@ -149,7 +149,7 @@ class Site:
     def __init__(self, folder, hosts=1):
         self.folder = Path(folder)
         self.state = self.folder / "state"
-        self.ports, self.roots, self.count = [], [], 0
+        self.ports, self.roots, self.count, self.before = [], [], 0, 0
         for _ in range(hosts):
             self.add_host()
         self.key("release")
@@ -181,7 +181,9 @@ class Site:
         return result
 
     def start(self, verb, *words, env=None, before=()):
+        """Run it beside the test; wait_event() then waits for what comes from here on."""
         words = self.words(verb, *words)
+        self.before = len(self.journal())
         self.count += 1
         log = self.folder / f"run-{self.count}.log"
         with open(log, "wb") as file:
@@ -305,13 +307,17 @@ class Site:
         return [e["step"] for e in self.events() if e["type"] == "step.started" and e["order"] == order
                 and e["host"] == host]
 
-    def happened(self, kind, **fields):
-        """Has such an event been written? Looks into the journal beside whoever writes it."""
+    def journal(self):
+        """Its events, looked at beside whoever writes it; none while there is no journal."""
         if not (self.state / "journal.sqlite").exists():
-            return False
+            return []
         done = self.run("journal show", "--json", status=None)
-        return done.status == 0 and any(
-            e["type"] == kind and all(e.get(k) == v for k, v in fields.items()) for e in done.events)
+        return done.events if done.status == 0 else []
+
+    def happened(self, kind, **fields):
+        """Has such an event been written since the last start()?"""
+        return any(e["type"] == kind and all(e.get(k) == v for k, v in fields.items())
+                   for e in self.journal()[self.before:])
 
     def wait_event(self, kind, **fields):
         wait_for(lambda: self.happened(kind, **fields), f"{kind} {fields}")

@@ -4,7 +4,7 @@ import glob
 import os
 import signal
 
-from support import Skip, main, test
+from support import Skip, main, test, wait_for
 
 LIBRARIES = glob.glob("/usr/lib/*/faketime/libfaketime.so.1")
 
@@ -21,8 +21,7 @@ def interrupted_in_the_soak(site, soak="2s"):
     site.install("1.0")
     plan = site.plan(site.package("2.0"), soak=soak)
     run = site.start("run", plan)
-    while len([e for e in site.events() if e["type"] == "stage.soaking"]) < 2:
-        pass
+    site.wait_event("stage.soaking")
     run.signal(signal.SIGKILL)
     run.end()
     return plan
@@ -85,8 +84,7 @@ def jumping_while_it_runs_confirms_as_if_it_had_not(site):
     run = site.start("run", site.plan(site.package("2.0"), soak="2s"), env=env)
     for jump in ("+2h", "-2h", "+0s"):
         count = len(site.events())
-        while len(site.events()) == count and run.process.poll() is None:
-            pass
+        wait_for(lambda: len(site.events()) > count or run.process.poll() is not None, "the next event")
         new = site.folder / "new"
         new.write_text(jump + "\n")
         os.replace(new, rc)

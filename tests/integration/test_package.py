@@ -6,17 +6,18 @@ import random
 import shutil
 import tarfile
 
-from support import main, test
+from support import main, test, wait_for
 
 
 def is_refused(site, package, *texts, status=2, **parts):
     """Both `check` and `run` say no, and nothing was touched."""
     plan = site.plan(package, **parts)
-    before = site.current(), site.releases(), site.run("list").out
+    changes = len(site.events())
     site.run("check", plan, status=status).says(*texts)
     site.run("run", plan, status=status).says(*texts)
-    assert (site.current(), site.releases(), site.run("list").out) == before
     site.expect("1.0")
+    assert site.releases() == ["1.0"]
+    assert status != 2 or len(site.events()) == changes, "an invalid package has opened a change"
 
 
 def rewrite(package, change):
@@ -190,8 +191,7 @@ def a_package_swapped_while_a_host_has_still_to_be_prepared_is_refused(site):
     document = site.document(package, preflight=[
         {"name": "gate", "command": {"run": ["sh", "-c", f"touch {gate}.waits; while [ ! -e {gate} ]; do sleep 0.02; done"]}}])
     run = site.start("run", site.write(document))
-    while not gate.with_suffix(".waits").exists():
-        pass
+    wait_for(gate.with_suffix(".waits").exists, "the check of a host")
     shutil.copy(site.package("2.0", files={"more": b"more"}), package)
     gate.touch()
     run.end(3).says("not the package that this change was opened with")

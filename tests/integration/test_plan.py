@@ -76,7 +76,7 @@ def a_duplicate_key_is_refused(site):
 
 @test
 def aliases_and_tags_are_refused(site):
-    is_invalid(site, write(site, ("name: service", "name: &n service"), ("name: web1", "name: *n")), "alias")
+    is_invalid(site, write(site, ("name: service", "name: &n service"), ("name: web1", "name: *n")), ":3:9", "anchors")
     is_invalid(site, write(site, ("name: service", "name: !!str service")), ":3", "tag")
     is_invalid(site, write(site, ("name: service", "name: !local service")), ":3", "tag")
 
