@@ -281,7 +281,7 @@ static void decide_confirms(Decision *decision, size_t stage) {
     const Rollout *rollout = decision->rollout;
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        bool fresh = host->health == VERDICT_PASS && host->health_ms >= rollout->stages[stage].soak_from_ms;
+        bool fresh = host->health == VERDICT_PASS && host->health_ms > rollout->stages[stage].soak_from_ms;
         if (in_batch(rollout, host, stage) && host->state == HOST_HEALTHY && !host->order_open && fresh)
             give(decision, host, ORDER_CONFIRM);
     }

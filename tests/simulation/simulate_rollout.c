@@ -1,0 +1,310 @@
+/* Simulation of the rollout: the real fold and the real decision under a false clock, with imagined hosts
+ * that do well or badly by chance, people who steer at random, and crashes of the engine between any two
+ * events — all from one seed.
+ *
+ *     simulate_rollout [SEEDS [FIRST_SEED]]
+ *
+ * After every event it checks the invariants of the design that can be seen from here:
+ *   I1  no host is switched before its restore point is proved
+ *   I4  never more hosts out of service than max_unavailable, but for those that fell sick by themselves
+ *   I5  after a failing verdict no host is switched; every rollout ends, or waits for a named person
+ *   I7  whoever reads the journal after a crash decides the same
+ *   I11 silence is never a pass: no host is confirmed without a passing report since its soak began
+ *   I12 a failed host is not switched again unless a person resumed
+ */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "model/rollout.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HOSTS_MAX = 9, EVENTS_MAX = 20000, STEPS_MAX = 200000, START_MS = 1000000000, HOUR_MS = 3600 * 1000 };
+
+typedef struct Imagined { /* what will become of one host */
+    bool prepare_fails, switch_fails, sick_in_soak, silent, rollback_fails, never_answers;
+    int64_t answer_at_ms; /* 0: no order under way */
+    int64_t report_at_ms;
+    bool resumed_since_switch;
+    int switches;
+    bool passed_since_soak;
+} Imagined;
+
+typedef struct World {
+    uint64_t seed, state;
+    Arena *arena;
+    const Plan *plan;
+    json_t *journal;
+    Rollout *rollout;
+    Imagined hosts[HOSTS_MAX];
+    int64_t now_ms;
+    bool failing;
+    bool steered; /* people interfere in this one */
+} World;
+
+static _Noreturn void broken(const World *world, const char *why) {
+    printf("seed %llu: %s\n", (unsigned long long)world->seed, why);
+    for (size_t i = 0; i < json_array_size(world->journal); i++) {
+        FREE_AUTO char *text = json_text(json_array_get(world->journal, i));
+        printf("  %zu %.300s\n", i + 1, text);
+    }
+    exit(1);
+}
+
+/* SplitMix64 (Steele, Lea, Flood 2014): small, good enough, the same everywhere. */
+static uint64_t chance(World *world) {
+    uint64_t z = world->state += UINT64_C(0x9E3779B97F4A7C15);
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+static int64_t up_to(World *world, int64_t limit) { return (int64_t)(chance(world) % (uint64_t)limit); }
+static bool one_in(World *world, int64_t n) { return up_to(world, n) == 0; }
+
+/* ---- an imagined plan */
+
+static void write_plan(World *world, Buffer *out, int hosts) {
+    static const char *const data[] = {"keep-data", "restore-data", "hold"};
+    buffer_printf(out,
+                  "upkeep: 1\nservice:\n  name: s\n  root: /srv/${host.name}\n  run: {systemd: s.service}\n"
+                  "  rollback_confirmed: %s\n"
+                  "package: {file: s.upk, trust: [s.pub]}\n"
+                  "on_failure: %s\nhosts:\n",
+                  data[up_to(world, 3)], one_in(world, 4) ? "hold" : "rollback");
+    for (int i = 0; i < hosts; i++) buffer_printf(out, "  - {name: h%d}\n", i);
+    buffer_text_append(out, "health: [{tcp: {address: \"127.0.0.1:1\"}}]\nrollout:\n");
+    if (one_in(world, 2))
+        buffer_printf(out, "  max_unavailable: %d\n", (int)up_to(world, hosts) + 1);
+    else
+        buffer_printf(out, "  max_unavailable: %d%%\n", (int)up_to(world, 100) + 1);
+    buffer_text_append(out, "  stages:\n");
+    if (hosts > 1 && one_in(world, 2)) buffer_text_append(out, "    - {name: pilot, hosts: 1, soak: 20s}\n");
+    buffer_printf(out, "    - {name: rest, batch: %d%%, soak: %ds}\n", (int)up_to(world, 100) + 1,
+                  (int)up_to(world, 60));
+}
+
+/* ---- the journal, and a crash that forgets everything else */
+
+static void fold(World *world, json_t *event) {
+    Error error;
+    json_array_append(world->journal, event);
+    if (rollout_fold(world->rollout, (int64_t)json_array_size(world->journal), event, &error) < 0)
+        broken(world, error.en);
+}
+
+static Rollout *replay(const World *world, Arena *arena) {
+    Rollout *rollout = NULL;
+    Error error;
+    if (rollout_open(arena, 1, json_array_get(world->journal, 0), &rollout, &error) < 0)
+        broken(world, error.en);
+    for (size_t i = 1; i < json_array_size(world->journal); i++)
+        if (rollout_fold(rollout, (int64_t)i + 1, json_array_get(world->journal, i), &error) < 0)
+            broken(world, error.en);
+    return rollout;
+}
+
+static void crash(World *world) {
+    ARENA_AUTO arena = arena_new();
+    JSON_AUTO before = rollout_decide(world->rollout, world->now_ms);
+    Rollout *again = replay(world, arena);
+    JSON_AUTO after = rollout_decide(again, world->now_ms);
+    if (!json_equal(before, after)) broken(world, "I7: after a crash something else was decided");
+}
+
+/* ---- invariants at each order */
+
+static void check_order(World *world, const json_t *event) {
+    const RolloutHost *host = rollout_host(world->rollout, json_get_text(event, "host", NULL));
+    Imagined *imagined = &world->hosts[host - world->rollout->hosts];
+    const char *order = json_get_text(event, "order", "");
+    if (strcmp(order, "switch") == 0) {
+        if (!host->proved) broken(world, "I1: switched before its restore point was proved");
+        if (world->failing) broken(world, "I5: switched after a failing verdict");
+        if (imagined->switches > 0 && !imagined->resumed_since_switch)
+            broken(world, "I12: switched again by itself");
+        imagined->switches++;
+        imagined->resumed_since_switch = false;
+        size_t allowed = plan_amount_of(&world->plan->rollout.max_unavailable, world->rollout->host_count);
+        if (rollout_unavailable(world->rollout) > allowed) broken(world, "I4: too many hosts out of service");
+    }
+    if (strcmp(order, "confirm") == 0 && !imagined->passed_since_soak)
+        broken(world, "I11: confirmed without a report");
+}
+
+static void note(World *world, const json_t *event) {
+    const char *type = json_get_text(event, "type", "");
+    if (strcmp(type, "rollout.failing") == 0) world->failing = true;
+    if (strcmp(type, "stage.soaking") == 0)
+        for (size_t i = 0; i < world->rollout->host_count; i++) world->hosts[i].passed_since_soak = false;
+    if (strcmp(type, "control.resume") == 0)
+        for (size_t i = 0; i < world->rollout->host_count; i++) world->hosts[i].resumed_since_switch = true;
+    if (strcmp(type, "order.given") != 0) return;
+    check_order(world, event);
+    const RolloutHost *host = rollout_host(world->rollout, json_get_text(event, "host", NULL));
+    Imagined *imagined = &world->hosts[host - world->rollout->hosts];
+    if (!imagined->never_answers || host->order.kind != ORDER_SWITCH)
+        imagined->answer_at_ms = world->now_ms + 1 + up_to(world, 20000);
+}
+
+static void decide(World *world) {
+    for (;;) {
+        if (one_in(world, 20)) crash(world);
+        JSON_AUTO events = rollout_decide(world->rollout, world->now_ms);
+        if (json_array_size(events) == 0) return;
+        for (size_t i = 0; i < json_array_size(events); i++) {
+            fold(world, json_array_get(events, i));
+            note(world, json_array_get(events, i));
+        }
+        if (json_array_size(world->journal) > EVENTS_MAX) broken(world, "I5: it does not end");
+    }
+}
+
+/* ---- what the hosts do */
+
+static bool fails(const Imagined *imagined, OrderKind kind) {
+    return (kind == ORDER_PREPARE && imagined->prepare_fails) ||
+           (kind == ORDER_SWITCH && imagined->switch_fails) ||
+           (kind == ORDER_ROLLBACK && imagined->rollback_fails);
+}
+
+static void answer(World *world, size_t index) {
+    RolloutHost *host = &world->rollout->hosts[index];
+    Imagined *imagined = &world->hosts[index];
+    imagined->answer_at_ms = 0;
+    if (!host->order_open) return;
+    bool failed = host->order_cancelled || fails(imagined, host->order.kind);
+    JSON_AUTO event = rollout_event(world->rollout, failed ? "order.failed" : "order.done", world->now_ms);
+    json_set_text(event, "host", host->name);
+    json_set_text(event, "order_id", host->order.id);
+    if (failed) json_set_text(event, "error", "imagined");
+    if (!failed && host->order.kind == ORDER_SWITCH) imagined->report_at_ms = world->now_ms + 1;
+    if (one_in(world, 3) && host->order.kind == ORDER_SWITCH)
+        imagined->switch_fails = false; /* mended meanwhile */
+    fold(world, event);
+}
+
+static void report(World *world, size_t index) {
+    RolloutHost *host = &world->rollout->hosts[index];
+    Imagined *imagined = &world->hosts[index];
+    imagined->report_at_ms = world->now_ms + 2000;
+    if (imagined->silent || (host->state != HOST_HEALTHY && host->state != HOST_CONFIRMED)) return;
+    bool sick = imagined->sick_in_soak && one_in(world, 5);
+    JSON_AUTO event = rollout_event(world->rollout, "host.health", world->now_ms);
+    json_set_text(event, "host", host->name);
+    json_set_text(event, "verdict", sick ? "fail" : one_in(world, 20) ? "inconclusive" : "pass");
+    imagined->passed_since_soak |= strcmp(json_get_text(event, "verdict", ""), "pass") == 0;
+    if (sick) imagined->sick_in_soak = one_in(world, 2);
+    fold(world, event);
+}
+
+/* Its guard: nobody confirmed it in time. */
+static void roll_back_by_itself(World *world, size_t index) {
+    RolloutHost *host = &world->rollout->hosts[index];
+    if (!host->confirm_by_ms || world->now_ms < host->confirm_by_ms + 5000 ||
+        host->state == HOST_ROLLING_BACK)
+        return;
+    JSON_AUTO event = rollout_event(world->rollout, "host.rolled_back", world->now_ms);
+    json_set_text(event, "host", host->name);
+    fold(world, event);
+}
+
+static void steer(World *world) {
+    static const char *const verbs[] = {"control.pause",  "control.resume", "control.resume",
+                                        "control.resume", "control.abort",  "control.rollback"};
+    bool waits = world->rollout->state == ROLLOUT_PAUSED; /* for a person: one comes, sooner or later */
+    if (!(waits && one_in(world, 20)) && !(world->steered && one_in(world, 60))) return;
+    const char *verb = verbs[waits && !world->rollout->held ? 1 : up_to(world, 6)];
+    if (rollout_ended(world->rollout)) return;
+    JSON_AUTO event = rollout_event(world->rollout, verb, world->now_ms);
+    json_set_bool(event, "restore_data", one_in(world, 2));
+    fold(world, event);
+    note(world, event);
+    if (world->rollout->state == ROLLOUT_ROLLING_BACK) world->failing = true;
+}
+
+static void step(World *world) {
+    world->now_ms += one_in(world, 200) ? up_to(world, HOUR_MS) : 1 + up_to(world, 2000);
+    for (size_t i = 0; i < world->rollout->host_count; i++) {
+        Imagined *host = &world->hosts[i];
+        if (host->answer_at_ms && world->now_ms >= host->answer_at_ms) answer(world, i);
+        if (host->report_at_ms && world->now_ms >= host->report_at_ms) report(world, i);
+        roll_back_by_itself(world, i);
+    }
+    steer(world);
+    decide(world);
+}
+
+/* ---- the end */
+
+static void check_end(World *world) {
+    const Rollout *rollout = world->rollout;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        bool new_version = host->state == HOST_COMMITTED,
+             old = host->state == HOST_ROLLED_BACK || host->state == HOST_PENDING;
+        bool named = host->rollback_failed || host->kept || host->state == HOST_LOST;
+        if (rollout->outcome == OUTCOME_SUCCEEDED ? !new_version : !old && !named)
+            broken(world, "I5: a host was left between two versions");
+    }
+}
+
+static void imagine(World *world, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        world->hosts[i] = (Imagined){.prepare_fails = one_in(world, 20),
+                                     .switch_fails = one_in(world, 10),
+                                     .sick_in_soak = one_in(world, 10),
+                                     .silent = one_in(world, 25),
+                                     .rollback_fails = one_in(world, 15),
+                                     .never_answers = one_in(world, 40)};
+}
+
+static RolloutOutcome simulate(uint64_t seed) {
+    ARENA_AUTO arena = arena_new();
+    World world = {.seed = seed, .state = seed, .arena = arena, .now_ms = START_MS, .journal = json_array()};
+    BUFFER_AUTO text = {0};
+    Error error;
+    Plan *plan = NULL;
+    int hosts = (int)up_to(&world, HOSTS_MAX) + 1;
+    write_plan(&world, &text, hosts);
+    if (plan_compile(arena, "plan", "/", buffer_text(&text), text.size, &plan, &error) < 0)
+        broken(&world, error.en);
+    world.plan = plan;
+    world.steered = one_in(&world, 3);
+    imagine(&world, (size_t)hosts);
+    Rollout bare = {.plan = plan, .change = "CHG-1"};
+    json_t *opened = rollout_event(&bare, "change.opened", world.now_ms);
+    json_object_set_new(opened, "plan", plan_to_json(plan));
+    json_array_append_new(world.journal, opened);
+    world.rollout = replay(&world, arena);
+    decide(&world);
+    for (long steps = 0; !rollout_ended(world.rollout); steps++) {
+        if (steps > STEPS_MAX) broken(&world, "I5: it is stuck");
+        step(&world);
+    }
+    check_end(&world);
+    RolloutOutcome outcome = world.rollout->outcome;
+    json_decref(world.journal);
+    return outcome;
+}
+
+int main(int count, char **words) {
+    unsigned long seeds = count > 1                     ? strtoul(words[1], NULL, 10)
+                          : getenv("UPKEEP_CHECK_LONG") ? 1000000
+                                                        : 3000,
+                  first = count > 2 ? strtoul(words[2], NULL, 10) : 1;
+    unsigned long ends[OUTCOME_ABORTED + 1] = {0};
+    printf("TAP version 13\n1..1\n");
+    for (unsigned long seed = first; seed < first + seeds; seed++) ends[simulate(seed)]++;
+    for (int i = OUTCOME_SUCCEEDED; i <= OUTCOME_ABORTED; i++) {
+        printf("# %s: %lu\n", rollout_outcome_text((RolloutOutcome)i), ends[i]);
+        if (seeds >= 1000 && ends[i] == 0) {
+            printf("not ok 1 - the simulation never ended as %s: it does not try enough\n",
+                   rollout_outcome_text((RolloutOutcome)i));
+            return 1;
+        }
+    }
+    printf("ok 1 - %lu rollouts keep their invariants and end\n", seeds);
+    return 0;
+}
