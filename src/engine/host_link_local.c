@@ -145,11 +145,10 @@ static void *live(void *argument) {
     while (!host->closing || host->order_waiting) {
         if (host->order_waiting) {
             Order order = host->order;
+            host->order_waiting = false; /* before its answer goes out: the next one may come right after that */
             pthread_mutex_unlock(&local->lock);
             carry_out(host, &order);
             pthread_mutex_lock(&local->lock);
-            host->order_waiting = false;
-            atomic_store(&host->cancel, false);
         } else if (host_is_switched(host->host)) {
             pthread_mutex_unlock(&local->lock);
             watch(host);
@@ -177,6 +176,7 @@ static int local_submit(HostLink *link, const char *name, const Order *order, Er
     pthread_mutex_lock(&local->lock);
     host->order = *order;
     host->order_waiting = true;
+    atomic_store(&host->cancel, false);
     pthread_cond_signal(&host->wake);
     pthread_mutex_unlock(&local->lock);
     return 0;
@@ -186,7 +186,7 @@ static void local_cancel(HostLink *link, const char *name) {
     Local *local = (Local *)link;
     LocalHost *host = find(local, name);
     pthread_mutex_lock(&local->lock);
-    if (host && host->order_waiting) atomic_store(&host->cancel, true);
+    if (host) atomic_store(&host->cancel, true); /* until the next order */
     pthread_mutex_unlock(&local->lock);
 }
 
