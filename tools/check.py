@@ -3,7 +3,7 @@
 
 What counts is the test case: a line of TAP, a build, a fuzzer's run, a reader of the source. Programs:
 
-  out/           gcc, as released: unit, fuzz (replay), fault, crash, integration, house
+  out/           gcc, as released: unit, fuzz (replay), fault, simulation, crash, integration, house
   .check/asan/   gcc with AddressSanitizer and UndefinedBehaviorSanitizer: unit, fuzz (replay), and tests that are
                  also in the suite "asan". Warnings are no errors here: instrumented code misleads gcc's
   .check/clang/  clang, for its warnings, and libFuzzer with both sanitizers
@@ -237,7 +237,7 @@ def main():
 
     def product():
         if build(tally, "gcc", ROOT / "out", []):
-            run_tests(tally, "", ROOT / "out", {"house", "unit", "fuzz", "fault", "integration", "crash"}, env)
+            run_tests(tally, "", ROOT / "out", {"house", "unit", "fuzz", "fault", "integration", "crash", "simulation"}, env)
 
     def sanitized():
         folder = WORK / "asan"
