@@ -344,7 +344,6 @@ static bool fold_resume(Fold *fold) {
 static bool fold_failing(Fold *fold) {
     Rollout *rollout = fold->rollout;
     rollout->state = ROLLOUT_ROLLING_BACK;
-    rollout->held = false;
     rollout->held = false; /* what a person decides ends the waiting for one */
     rollout->refused = rollout->switch_count == 0;
     remember_reason(fold);

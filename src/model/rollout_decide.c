@@ -1,9 +1,10 @@
 /* The decision: what must be written next. Pure. */
+#include "base/cleanup.h"
 #include "base/json.h"
 #include "model/rollout.h"
 #include <assert.h>
 #include <inttypes.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS, HOUR_MS = 60 * MINUTE_MS };
@@ -42,10 +43,10 @@ static json_t *decided_stage(Decision *decision, const char *type, size_t stage)
 static json_t *give(Decision *decision, const RolloutHost *host, OrderKind kind) {
     assert(!host->order_open);
     json_t *event = decided_host(decision, "order.given", host);
-    char id[ORDER_ID_SIZE];
-    snprintf(id, sizeof id, "%.40s/%.64s/%d", decision->rollout->change, host->name, host->order_count + 1);
     json_set_text(event, "order", order_kind_text(kind));
-    json_set_text(event, "order_id", id);
+    json_object_set_new(
+        event, "order_id",
+        json_sprintf("%s/%s/%d", decision->rollout->change, host->name, host->order_count + 1));
     return event;
 }
 
@@ -153,7 +154,8 @@ static bool stays(const Rollout *rollout, const RolloutHost *host) {
 
 static void decide_rollback_orders(Decision *decision) {
     const Rollout *rollout = decision->rollout;
-    bool *passed_over = ARENA_ARRAY(rollout->arena, rollout->host_count, bool);
+    FREE_AUTO bool *passed_over = calloc(rollout->host_count, sizeof *passed_over);
+    if (!passed_over) abort();
     size_t allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
     size_t out =
         0; /* serving nobody because they are being put back: only these count, else a lost host blocks all */
