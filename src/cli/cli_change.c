@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static void print_json(json_t *row) {
@@ -27,6 +28,25 @@ static const char *state_of(const ChangeSummary *item) {
     return item->held ? "held" : rollout_state_text(item->state);
 }
 
+/* As people write it, in their own time zone: "2026-11-21 21:20". */
+static void local_time(const char *rfc3339, char text[static 20]) {
+    int64_t ms = 0;
+    struct tm parts;
+    time_t seconds;
+    snprintf(text, 20, "-");
+    if (!rfc3339 || clock_from_text(rfc3339, &ms) < 0) return;
+    seconds = (time_t)(ms / 1000);
+    if (localtime_r(&seconds, &parts)) strftime(text, 20, "%Y-%m-%d %H:%M", &parts);
+}
+
+static void print_change(const Cli *cli, const ChangeSummary *item) {
+    char opened[20];
+    local_time(item->opened, opened);
+    cli_print(cli, "%-14s  %s  %-16s %-10s %zu × %-12s %-12s %s\n", item->id, opened, item->service,
+              item->version, item->host_count, item->environment,
+              cli_text(cli, words_outcome(state_of(item))), item->title ? item->title : "");
+}
+
 static int run_list(Cli *cli, const Arguments *arguments) {
     (void)arguments;
     ARENA_AUTO arena = arena_new();
@@ -38,9 +58,7 @@ static int run_list(Cli *cli, const Arguments *arguments) {
     for (size_t i = 0; i < list.count; i++) {
         const ChangeSummary *item = &list.items[i];
         if (!cli->json) {
-            cli_print(cli, "%-14s  %-20.20s  %-16s %-10s %-12s %s\n", item->id, item->opened, item->service,
-                      item->version, cli_text(cli, words_outcome(state_of(item))),
-                      item->title ? item->title : "");
+            print_change(cli, item);
             continue;
         }
         json_t *row = json_object();
