@@ -120,22 +120,9 @@ ServiceContext host_service_old(const Host *host) {
     return (ServiceContext){service->name, host->spec.plan->service.root, service->user, &service->run};
 }
 
-size_t host_parts(const Host *host, bool with_release, RestorePointPart parts[static 3]) {
-    const PlanService *service = &host->spec.plan->service;
-    size_t count = 0;
-    if (with_release && host_has_old(host)) {
-        const char **paths = ARENA_ARRAY(host->arena, 2, const char *);
-        paths[0] = arena_printf(host->arena, ".upkeep/releases/%s", host->old.version);
-        paths[1] = arena_printf(host->arena, "releases/%s", host->old.version);
-        parts[count++] = (RestorePointPart){.name = "release", .paths = paths, .path_count = 2};
-    }
-    if (service->config.count)
-        parts[count++] = (RestorePointPart){
-            .name = "config", .paths = service->config.items, .path_count = service->config.count};
-    if (service->data.count)
-        parts[count++] = (RestorePointPart){
-            .name = "data", .paths = service->data.items, .path_count = service->data.count};
-    return count;
+size_t host_parts(const Host *host, bool with_release, RestorePointPart parts[static PARTS_MAX]) {
+    const char *version = with_release && host_has_old(host) ? host->old.version : NULL;
+    return parts_of_service(host->arena, &host->spec.plan->service, version, parts);
 }
 
 RestorePointSpec host_point_spec(const Host *host, RestorePointKind kind, const RestorePointPart *parts,

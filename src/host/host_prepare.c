@@ -135,7 +135,7 @@ static int run_stage(Host *host, Error *error) {
 /* ---- back up, and prove it */
 
 static bool has_anything(const Host *host) {
-    RestorePointPart parts[3];
+    RestorePointPart parts[PARTS_MAX];
     return host_parts(host, true, parts) > 0;
 }
 
@@ -196,7 +196,7 @@ int host_take_and_prove(Host *host, Store *store, const RestorePointSpec *spec, 
 }
 
 static int run_back_up(Host *host, Error *error) {
-    RestorePointPart parts[3];
+    RestorePointPart parts[PARTS_MAX];
     size_t count = host_parts(host, true, parts);
     STORE_AUTO store = NULL;
     RESTORE_POINT_AUTO prior = NULL;

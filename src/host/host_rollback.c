@@ -39,7 +39,7 @@ static void count_difference(void *context, const char *what, const char *path) 
 
 /* Only what the new version has changed is worth a restore point of its own. */
 static int run_set_aside(Host *host, Error *error) {
-    RestorePointPart parts[3];
+    RestorePointPart parts[PARTS_MAX];
     size_t count = host_parts(host, false, parts);
     Differences differences = {0};
     STORE_AUTO store = NULL;

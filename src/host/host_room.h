@@ -3,6 +3,7 @@
 #include "base/arena.h"
 #include "host/host.h"
 #include "host/ledger.h"
+#include "host/parts.h"
 #include "host/release.h"
 #include "host/restore_point.h"
 #include "host/store.h"
@@ -48,7 +49,7 @@ bool host_has_old(const Host *host);
 bool host_is_guarded(const Host *host);
 
 /* The parts of a restore point of this host. `with_release`: the old release and its record too. */
-size_t host_parts(const Host *host, bool with_release, RestorePointPart parts[static 3]);
+size_t host_parts(const Host *host, bool with_release, RestorePointPart parts[static PARTS_MAX]);
 /* A spec of the host's names; id, kind, parts and prior are the caller's. */
 RestorePointSpec host_point_spec(const Host *host, RestorePointKind kind, const RestorePointPart *parts,
                                  size_t count);

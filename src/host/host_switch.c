@@ -60,12 +60,12 @@ static int run_stop(Host *host, Error *error) {
 /* ---- the final, exact copy */
 
 static bool needs_final_copy(const Host *host) {
-    RestorePointPart parts[3];
+    RestorePointPart parts[PARTS_MAX];
     return !host->ledger.final_point && host_parts(host, false, parts) > 0;
 }
 
 static int run_final_copy(Host *host, Error *error) {
-    RestorePointPart parts[3];
+    RestorePointPart parts[PARTS_MAX];
     size_t count = host_parts(host, false, parts);
     STORE_AUTO store = NULL;
     RESTORE_POINT_AUTO prior = NULL;

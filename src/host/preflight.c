@@ -3,8 +3,8 @@
 #include "base/quantity.h"
 #include "host/check.h"
 #include "host/facts.h"
+#include "host/parts.h"
 #include "host/release.h"
-#include "host/restore_point.h"
 #include "host/service.h"
 #include "model/version.h"
 #include "package/install.h"
@@ -197,35 +197,19 @@ static void check_need(Preflight *preflight, const char *name, const Need *need)
     judge(preflight, name, bytes_fit && inodes_fit, &result);
 }
 
-/* What is in the root now, as a restore point would have it. */
-static size_t parts_of(const Preflight *preflight, RestorePointPart parts[static 3]) {
-    const PlanService *service = &preflight->spec->plan->service;
-    size_t count = 0;
-    if (preflight->root < 0) return 0;
-    if (preflight->old.version) {
-        const char **paths = ARENA_ARRAY(preflight->arena, 1, const char *);
-        paths[0] = arena_printf(preflight->arena, "releases/%s", preflight->old.version);
-        parts[count++] = (RestorePointPart){.name = "release", .paths = paths, .path_count = 1};
-    }
-    if (service->config.count)
-        parts[count++] = (RestorePointPart){
-            .name = "config", .paths = service->config.items, .path_count = service->config.count};
-    if (service->data.count)
-        parts[count++] = (RestorePointPart){
-            .name = "data", .paths = service->data.items, .path_count = service->data.count};
-    return count;
-}
-
 static int need_of_restore_point(Preflight *preflight, Need *need, Error *error) {
-    RestorePointPart parts[3];
+    RestorePointPart parts[PARTS_MAX];
     STORE_AUTO store = NULL;
     RESTORE_POINT_AUTO prior = NULL;
     const Plan *plan = preflight->spec->plan;
+    size_t count = preflight->root < 0
+                       ? 0
+                       : parts_of_service(preflight->arena, &plan->service, preflight->old.version, parts);
     RestorePointSpec spec = {.service = plan->service.name,
                              .host = plan->hosts.items[0].name,
                              .root = plan->service.root,
                              .parts = parts,
-                             .part_count = parts_of(preflight, parts),
+                             .part_count = count,
                              .wish = {.cancel = preflight->spec->cancel}};
     RestorePointSpace space = {0};
     if (access(preflight->spec->store, F_OK) == 0 && store_open(preflight->spec->store, &store, NULL) == 0)
