@@ -1,6 +1,6 @@
 /* guard: the dead man's switch of one host, started by “run” itself. */
 #include "cli/cli.h"
-#include "host/guard.h"
+#include "host/guard_keep.h"
 #include <signal.h>
 
 static int run_guard(Cli *cli, const Arguments *arguments) {

@@ -1,12 +1,6 @@
 #include "host/guard.h"
-#include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/file.h"
-#include "base/process.h"
-#include "host/host.h"
-#include "host/ledger.h"
-#include "host/release.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -14,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 500, WAKE_LIMIT_MS = 10000, WAKE_LOOK_MS = 5, LOCK_TRIES = 100 };
+enum { WAKE_LIMIT_MS = 10000, WAKE_LOOK_MS = 5 };
 
 /* In a child of a process with threads: nothing but system calls. */
 __attribute__((noreturn)) static void become(const char *const *argv) {
@@ -60,80 +54,4 @@ int guard_ensure(int upkeep, const char *const *argv, Error *error) {
     }
     if (awake == 0) return error_set(error, ERROR_SYSTEM, "the host's guard did not wake up");
     return awake < 0 ? -1 : 0;
-}
-
-/* ---- the guard's own life */
-
-static bool is_armed(const Ledger *ledger) {
-    return ledger->change && ledger->confirm_by_ms && !ledger->confirmed && !ledger->committed &&
-           !ledger->rolled_back;
-}
-
-/* Time left by the steady clock, so that a wall clock that is set meanwhile neither hurries nor delays it. */
-typedef struct Deadline {
-    int64_t confirm_by_ms; /* the ledger's, by the wall clock */
-    int64_t until_ms;      /* the same moment by the steady clock */
-} Deadline;
-
-static int64_t left_ms(Deadline *deadline, int64_t confirm_by_ms) {
-    Clock *clock = clock_system();
-    int64_t steady_ms = clock_steady_ms(clock);
-    if (deadline->confirm_by_ms != confirm_by_ms)
-        *deadline = (Deadline){confirm_by_ms, steady_ms + confirm_by_ms - clock_wall_ms(clock)};
-    return deadline->until_ms - steady_ms;
-}
-
-static int roll_back(const char *root, int dir, const Ledger *ledger, Arena *arena, Error *error) {
-    Release release;
-    Host *host = NULL;
-    char digest[DIGEST_TEXT_SIZE];
-    if (release_load(dir, ledger->new_version, arena, &release, error) < 0) return -1;
-    release.plan->service.root = root;
-    digest_to_text(&release.package, digest);
-    HostSpec spec = {.plan = release.plan,
-                     .change = ledger->change,
-                     .version = ledger->new_version,
-                     .package_digest = digest,
-                     .begun = true,
-                     .store = ledger->store,
-                     .clock = clock_system()};
-    if (host_open(&spec, &host, error) < 0) return -1;
-    int result = host_roll_back_by_itself(host, error);
-    host_close(host);
-    return result;
-}
-
-/* 1: look again later; 0: no guard is needed any more. */
-static int look(const char *root, int dir, int upkeep, Deadline *deadline, Error *error) {
-    ARENA_AUTO arena = arena_new();
-    Ledger ledger;
-    if (ledger_load(arena, upkeep, &ledger, error) < 0) return -1;
-    int result = 0;
-    if (is_armed(&ledger)) {
-        result = 1;
-        if (left_ms(deadline, ledger.confirm_by_ms) <= 0) {
-            result = roll_back(root, dir, &ledger, arena, error);
-            if (result < 0 && error->kind == ERROR_REFUSED)
-                result = 1; /* an engine is at it: the choice is its */
-        }
-    }
-    ledger_free(&ledger);
-    return result;
-}
-
-int guard_keep(const char *root, Error *error) {
-    FD_AUTO dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    FD_AUTO upkeep = dir < 0 ? -1 : file_open_no_links(dir, ".upkeep", O_RDONLY | O_DIRECTORY, 0);
-    FD_AUTO lock =
-        upkeep < 0 ? -1 : openat(upkeep, "guard.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    Deadline deadline = {0};
-    int again;
-    if (lock < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot guard %s", root);
-    for (int i = 0; flock(lock, LOCK_EX | LOCK_NB) != 0;
-         i++) { /* somebody may just be looking whether we are awake */
-        if (i == LOCK_TRIES) return 0;
-        clock_sleep_ms(WAKE_LOOK_MS);
-    }
-    while ((again = look(root, dir, upkeep, &deadline, error)) > 0) clock_sleep_ms(LOOK_MS);
-    return again;
 }

@@ -11,6 +11,3 @@
 /* See to it that one is awake: `upkeep` is the host's .upkeep, `argv` (NULL-ended, argv[0] a path) must come
  * to guard_keep(root). Returns 0 only when a guard holds its lock. */
 int guard_ensure(int upkeep, const char *const *argv, Error *error);
-
-/* The guard itself: returns when its host needs none any more. 0 also when another guard is at it already. */
-int guard_keep(const char *root, Error *error);
