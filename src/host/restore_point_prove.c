@@ -8,11 +8,9 @@
 #include "host/restore_point_file.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -159,20 +157,10 @@ static int restore_part(Proving *proving, const Sample *sample, int scratch, Err
     return 0;
 }
 
-/* ext4 makes a folder's files beside those of its siblings, and there steps over every inode that was given
- * back in the last minutes: proving twice would take ten times as long. Below a "top" folder each new one
- * goes to a place of its own, by its name. Other file systems may not know the flag, and need not. */
-static void spread(int dir) {
-    int flags = 0;
-    if (ioctl(dir, FS_IOC_GETFLAGS, &flags) != 0) return;
-    flags |= FS_TOPDIR_FL;
-    (void)ioctl(dir, FS_IOC_SETFLAGS, &flags);
-}
-
 static int restore_below(Proving *proving, int folder, Error *error) {
     char name[RANDOM_SIZE];
     FD_AUTO scratch = -1;
-    spread(folder);
+    store_spread(folder);
     random_name(name, sizeof name);
     if (file_open_dir_beneath(folder, name, 0700, &scratch, error) < 0) return -1;
     for (size_t i = 0; i < proving->point->part_count; i++)

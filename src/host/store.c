@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 enum {
@@ -73,6 +75,13 @@ static int check_foreign(Store *store, Error *error) {
     return result;
 }
 
+void store_spread(int dir) {
+    int flags = 0;
+    if (ioctl(dir, FS_IOC_GETFLAGS, &flags) != 0) return;
+    flags |= FS_TOPDIR_FL;
+    (void)ioctl(dir, FS_IOC_SETFLAGS, &flags);
+}
+
 static int make_folder(int dir, const char *name, Error *error) {
     if (mkdirat(dir, name, 0700) == 0 || errno == EEXIST) return 0;
     return error_errno(error, ERROR_SYSTEM, errno, "cannot make the folder %s", name);
@@ -123,6 +132,7 @@ int store_open(const char *path, Store **out, Error *error) {
         open_folder(store, "points", &store->points, error) < 0 ||
         open_folder(store, "temporary", &store->temporary, error) < 0)
         return error_prefix(error, "cannot open the store %s", path);
+    store_spread(store->temporary);
     *out = pointer_take(&store);
     return 0;
 }

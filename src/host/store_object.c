@@ -26,12 +26,16 @@ struct StoreRoom {
     ZSTD_CCtx *compressor;
     ZSTD_DCtx *decompressor;
     DigestStream *digest;
+    Store *store; /* whose temporary/ holds the folder: */
+    char folder_name[STORE_NAME_SIZE];
+    int folder;          /* where new objects are written; -1 until there is one */
     StoreRoom *verifier; /* for reading an object while `plain` holds a content; made when first needed */
 };
 
 StoreRoom *store_room_new(void) {
     StoreRoom *room = calloc(1, sizeof *room);
     if (!room) abort();
+    room->folder = -1;
     room->packed_size = ZSTD_compressBound(ROOM_SIZE);
     room->plain = malloc(ROOM_SIZE);
     room->packed = malloc(room->packed_size);
@@ -52,6 +56,10 @@ void store_room_free(StoreRoom *room) {
     ZSTD_freeDCtx(room->decompressor);
     digest_stream_free(room->digest);
     store_room_free(room->verifier);
+    if (room->folder >= 0) {
+        close(room->folder);
+        unlinkat(store_temporary_dir(room->store), room->folder_name, AT_REMOVEDIR);
+    }
     free(room);
 }
 
@@ -132,23 +140,35 @@ static bool is_good(Store *store, StoreRoom *room, const StorePut *put, bool *se
 }
 
 /* Give the temporary file its name, instead of whatever damaged one stood there. */
-static int publish(Store *store, const char *temporary, const Digest *digest, bool compressed, Error *error) {
+static int publish(StoreRoom *room, const char *temporary, const Digest *digest, bool compressed,
+                   Error *error) {
     char name[NAME_SIZE], other[NAME_SIZE];
+    int objects = store_objects_dir(room->store);
     object_name(digest, compressed, name);
     object_name(digest, !compressed, other);
-    if (renameat(store_temporary_dir(store), temporary, store_objects_dir(store), name) != 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot write %s/objects/%s", store_path(store), name);
-    if (unlinkat(store_objects_dir(store), other, 0) != 0 && errno != ENOENT)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s/objects/%s", store_path(store),
-                           other);
+    if (renameat(room->folder, temporary, objects, name) != 0)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot write %s", name);
+    if (unlinkat(objects, other, 0) != 0 && errno != ENOENT)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s", other);
     return 0;
 }
 
-static int make_temporary(Store *store, char name[static STORE_NAME_SIZE], Error *error) {
+/* A folder a worker: they do not wait for each other, and new objects come to a fresh place (store_spread).
+ */
+static int make_folder(Store *store, StoreRoom *room, Error *error) {
+    if (room->folder >= 0) return 0;
+    store_temporary_name(store, room->folder_name);
+    if (file_open_dir_beneath(store_temporary_dir(store), room->folder_name, 0700, &room->folder, error) < 0)
+        return -1;
+    room->store = store;
+    return 0;
+}
+
+static int make_temporary(Store *store, StoreRoom *room, char name[static STORE_NAME_SIZE], Error *error) {
+    if (make_folder(store, room, error) < 0) return -1;
     store_temporary_name(store, name);
-    int fd =
-        openat(store_temporary_dir(store), name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0) error_errno(error, ERROR_SYSTEM, errno, "cannot create");
+    int fd = openat(room->folder, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) error_errno(error, ERROR_SYSTEM, errno, "cannot create %s", name);
     return fd;
 }
 
@@ -162,14 +182,14 @@ static int write_small(Store *store, StoreRoom *room, StorePut *put, Error *erro
     bool compressed = packed > 0 && !ZSTD_isError(packed) && blocks_of(packed) < blocks_of(size);
     put->stored_bytes = compressed ? packed : size;
     char temporary[STORE_NAME_SIZE];
-    FD_AUTO out = make_temporary(store, temporary, error);
+    FD_AUTO out = make_temporary(store, room, temporary, error);
     if (out < 0) return -1;
     int result =
         file_write_all(out, compressed ? room->packed : room->plain, (size_t)put->stored_bytes, error);
     if (close(fd_take(&out)) != 0 && result == 0)
         result = error_errno(error, ERROR_SYSTEM, errno, "cannot close");
-    if (result == 0) result = publish(store, temporary, &put->digest, compressed, error);
-    if (result < 0) unlinkat(store_temporary_dir(store), temporary, 0);
+    if (result == 0) result = publish(room, temporary, &put->digest, compressed, error);
+    if (result < 0) unlinkat(room->folder, temporary, 0);
     return result;
 }
 
@@ -220,15 +240,15 @@ static int stream_large(StoreRoom *room, int in, int out, size_t filled, const a
 static int put_large(Store *store, StoreRoom *room, int fd, const atomic_bool *cancel, StorePut *put,
                      Error *error) {
     char temporary[STORE_NAME_SIZE];
-    FD_AUTO out = make_temporary(store, temporary, error);
+    FD_AUTO out = make_temporary(store, room, temporary, error);
     if (out < 0) return -1;
     int result = stream_large(room, fd, out, ROOM_SIZE, cancel, put, error);
     if (close(fd_take(&out)) != 0 && result == 0)
         result = error_errno(error, ERROR_SYSTEM, errno, "cannot close");
     put->stored = result == 0 && !is_good(store, room, put, &put->settled);
-    if (put->stored) result = publish(store, temporary, &put->digest, true, error);
+    if (put->stored) result = publish(room, temporary, &put->digest, true, error);
     if (!put->stored) put->stored_bytes = 0;
-    if (!put->stored || result < 0) unlinkat(store_temporary_dir(store), temporary, 0);
+    if (!put->stored || result < 0) unlinkat(room->folder, temporary, 0);
     return result;
 }
 
