@@ -10,9 +10,9 @@
 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 
-extern const CliVerb cli_verbs_key[], cli_verbs_package[], cli_verbs_inspect[], cli_verbs_plan[], cli_verbs_change[], cli_verbs_restore[], cli_verbs_journal[], cli_verbs_help[], cli_verbs_guard[];
+extern const CliVerb cli_verbs_key[], cli_verbs_package[], cli_verbs_inspect[], cli_verbs_plan[], cli_verbs_change[], cli_verbs_restore[], cli_verbs_journal[], cli_verbs_report[], cli_verbs_help[], cli_verbs_guard[];
 
-const CliVerb *const cli_verbs[] = {cli_verbs_plan, cli_verbs_change, cli_verbs_journal, cli_verbs_help, cli_verbs_guard, cli_verbs_restore, cli_verbs_key, cli_verbs_package, cli_verbs_inspect, NULL};
+const CliVerb *const cli_verbs[] = {cli_verbs_plan, cli_verbs_change, cli_verbs_journal, cli_verbs_report, cli_verbs_help, cli_verbs_guard, cli_verbs_restore, cli_verbs_key, cli_verbs_package, cli_verbs_inspect, NULL};
 
 const Option cli_options[] = {
     {"state", 0, "DIR", TEXT("folder of the journal (default: /var/lib/upkeep as root)"), false},

@@ -1,4 +1,5 @@
 #include "report/character.h"
+#include <stdbool.h>
 
 enum { REPLACEMENT = 0xFFFD };
 

@@ -22,6 +22,8 @@ enum {
     LABEL_SPACE = 62
 };
 
+enum { MINUTE_MS = 60 * 1000, DAY_MS = 24 * 60 * MINUTE_MS };
+
 /* A stretch of time that is drawn; between two of them the axis is cut. */
 typedef struct AxisPart {
     int64_t from_ms, to_ms;
@@ -50,8 +52,7 @@ static size_t collect(const Chart *chart, AxisPart *parts) {
         for (size_t i = 0; i < lane->bar_count; i++)
             parts[count++] = (AxisPart){.from_ms = lane->bars[i].from_ms, .to_ms = lane->bars[i].to_ms};
         for (size_t i = 0; i < lane->point_count; i++)
-            parts[count++] =
-                (AxisPart){.from_ms = lane->points[i].time_ms, .to_ms = lane->points[i].time_ms};
+            parts[count++] = (AxisPart){.from_ms = lane->points[i].time_ms, .to_ms = lane->points[i].time_ms};
     }
     qsort(parts, count, sizeof *parts, compare_parts);
     return count;
@@ -59,7 +60,7 @@ static size_t collect(const Chart *chart, AxisPart *parts) {
 
 /* Longest gap that is still drawn: a minute, or an eighth of what would be drawn without any cut. */
 static int64_t gap_limit_ms(const AxisPart *parts, size_t count) {
-    enum { MINUTE_MS = 60000, SHARE = 8 };
+    enum { SHARE = 8 };
     int64_t end_ms = parts[0].to_ms;
     for (size_t i = 0; i < count; i++)
         if (parts[i].to_ms > end_ms) end_ms = parts[i].to_ms;
@@ -102,7 +103,9 @@ static double axis_x(const Axis *axis, int64_t time_ms) {
     for (size_t i = axis->count; i-- > 0;) {
         const AxisPart *part = &axis->parts[i];
         if (time_ms < part->from_ms && i > 0) continue;
-        int64_t at_ms = time_ms < part->from_ms ? part->from_ms : time_ms > part->to_ms ? part->to_ms : time_ms;
+        int64_t at_ms = time_ms < part->from_ms ? part->from_ms
+                        : time_ms > part->to_ms ? part->to_ms
+                                                : time_ms;
         return part->x + (double)(at_ms - part->from_ms) * axis->per_ms;
     }
     return LEFT;
@@ -110,9 +113,9 @@ static double axis_x(const Axis *axis, int64_t time_ms) {
 
 /* The shortest round step that leaves room for its labels. */
 static int64_t tick_step_ms(const Axis *axis) {
-    static const int64_t steps_ms[] = {10,      20,      50,      100,      200,      500,       1000,
-                                       2000,    5000,    10000,   15000,    30000,    60000,     120000,
-                                       300000,  600000,  900000,  1800000,  3600000,  7200000,   10800000,
+    static const int64_t steps_ms[] = {10,       20,       50,       100,       200,      500,     1000,
+                                       2000,     5000,     10000,    15000,     30000,    60000,   120000,
+                                       300000,   600000,   900000,   1800000,   3600000,  7200000, 10800000,
                                        21600000, 43200000, 86400000, 172800000, 604800000};
     size_t last = sizeof steps_ms / sizeof *steps_ms - 1;
     for (size_t i = 0; i < last; i++)
@@ -127,16 +130,21 @@ static int64_t zone_ms(int64_t time_ms) {
     return localtime_r(&seconds, &parts) ? parts.tm_gmtoff * 1000 : 0;
 }
 
-static void tick_text(const Chart *chart, int64_t time_ms, int64_t step_ms, char text[static QUANTITY_TEXT_SIZE]) {
+static void tick_text(const Chart *chart, int64_t time_ms, int64_t step_ms,
+                      char text[static QUANTITY_TEXT_SIZE]) {
     struct tm parts;
     time_t seconds = (time_t)(time_ms / 1000);
     if (chart->relative) {
-        snprintf(text, QUANTITY_TEXT_SIZE, step_ms % 1000 ? "%.2f s" : "%.0f s", (double)time_ms / 1000);
+        snprintf(text, QUANTITY_TEXT_SIZE, "%.*f s", step_ms % 1000 ? 2 : 0, (double)time_ms / 1000);
         return;
     }
     if (!localtime_r(&seconds, &parts)) memset(&parts, 0, sizeof parts);
-    strftime(text, QUANTITY_TEXT_SIZE, step_ms >= 86400000 ? "%m-%d" : step_ms >= 60000 ? "%H:%M" : "%H:%M:%S",
-             &parts);
+    if (step_ms >= DAY_MS)
+        strftime(text, QUANTITY_TEXT_SIZE, "%m-%d", &parts);
+    else if (step_ms >= MINUTE_MS)
+        strftime(text, QUANTITY_TEXT_SIZE, "%H:%M", &parts);
+    else
+        strftime(text, QUANTITY_TEXT_SIZE, "%H:%M:%S", &parts);
 }
 
 static void put_ticks(const Chart *chart, const Axis *axis, int bottom, Buffer *out) {
@@ -151,10 +159,13 @@ static void put_ticks(const Chart *chart, const Axis *axis, int bottom, Buffer *
             double x = axis_x(axis, at_ms);
             if (x - last_x < LABEL_SPACE) continue;
             tick_text(chart, at_ms, step_ms, text);
-            buffer_printf(out, "<line class=\"grid\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>", x, TOP, x,
-                          bottom);
+            buffer_printf(out, "<line class=\"grid\" x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\"/>", x, TOP,
+                          x, bottom);
             buffer_printf(out, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"%s\">%s</text>\n", x, bottom + 16,
-                          x > WIDTH - RIGHT - 24 ? "end" : x < LEFT + 6 ? "start" : "middle", text);
+                          x > WIDTH - RIGHT - 24 ? "end"
+                          : x < LEFT + 6         ? "start"
+                                                 : "middle",
+                          text);
             last_x = x;
         }
         if (i == 0) continue;
@@ -174,9 +185,9 @@ static const char *tone_class(ChartTone tone) {
 static void put_bar(const Axis *axis, const ChartBar *bar, double y, double height, Buffer *out) {
     double from = axis_x(axis, bar->from_ms), width = axis_x(axis, bar->to_ms) - from;
     if (width < 2) width = 2; /* too short to be drawn is not the same as not there */
-    buffer_printf(out,
-                  "<rect class=\"tone-%s%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"%d\">",
-                  tone_class(bar->tone), bar->behind ? " behind" : "", from, y, width, height, bar->behind ? 0 : 2);
+    buffer_printf(
+        out, "<rect class=\"tone-%s%s\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" rx=\"%d\">",
+        tone_class(bar->tone), bar->behind ? " behind" : "", from, y, width, height, bar->behind ? 0 : 2);
     if (bar->label) {
         buffer_text_append(out, "<title>");
         character_put_markup(out, bar->label);
@@ -300,7 +311,8 @@ static void put_legend(const Chart *chart, int y, Buffer *out) {
     for (size_t i = 0; i < chart->legend_count; i++) {
         const ChartLegend *legend = &chart->legend[i];
         const char *at = legend->text;
-        buffer_printf(out, "<rect class=\"tone-%s\" x=\"%.1f\" y=\"%d\" width=\"12\" height=\"12\" rx=\"2\"/>",
+        buffer_printf(out,
+                      "<rect class=\"tone-%s\" x=\"%.1f\" y=\"%d\" width=\"12\" height=\"12\" rx=\"2\"/>",
                       tone_class(legend->tone), x, y);
         buffer_printf(out, "<text x=\"%.1f\" y=\"%d\">", x + 17, y + 10);
         character_put_markup(out, legend->text);
@@ -325,8 +337,8 @@ void chart_svg(const Chart *chart, unsigned number, Buffer *out) {
     character_put_markup(out, chart->alternative ? chart->alternative : "");
     buffer_text_append(out, "</desc>\n");
     for (size_t i = 0; i < chart->lane_count; i++)
-        buffer_printf(out, "<rect class=\"lane\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"3\"/>\n", LEFT,
-                      TOP + (int)i * (lane_height + LANE_GAP), WIDTH - LEFT - RIGHT, lane_height);
+        buffer_printf(out, "<rect class=\"lane\" x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" rx=\"3\"/>\n",
+                      LEFT, TOP + (int)i * (lane_height + LANE_GAP), WIDTH - LEFT - RIGHT, lane_height);
     put_ticks(chart, &axis, bottom, out);
     for (size_t i = 0; i < chart->lane_count; i++)
         put_lane(chart, &axis, i, TOP + (int)i * (lane_height + LANE_GAP), lane_height, out);

@@ -123,20 +123,21 @@ void document_fact(DocumentTable *table, const char *name, Span value) {
 
 /* ---- times */
 
-static Span time_span(Arena *arena, int64_t time_ms, const char *format, bool with_zone) {
-    char local[64], zone[8], utc[CLOCK_TEXT_SIZE];
+static Span time_span(Arena *arena, int64_t time_ms, bool with_day) {
+    char day[32], clock[16], zone[8], utc[CLOCK_TEXT_SIZE];
     struct tm parts;
     time_t seconds = (time_t)(time_ms / 1000);
     if (time_ms <= 0 || !localtime_r(&seconds, &parts)) return span_text("–");
-    strftime(local, sizeof local, format, &parts);
+    strftime(day, sizeof day, "%Y-%m-%d", &parts);
+    strftime(clock, sizeof clock, "%H:%M:%S", &parts);
     strftime(zone, sizeof zone, "%z", &parts); /* +0800 */
     clock_to_text(time_ms, utc);
     Span span = {.style = SPAN_TIME, .utc = arena_strdup(arena, utc)};
-    span.text =
-        with_zone ? arena_printf(arena, "%s %.3s:%s", local, zone, zone + 3) : arena_strdup(arena, local);
+    span.text = with_day ? arena_printf(arena, "%s %s %.3s:%s", day, clock, zone, zone + 3)
+                         : arena_strdup(arena, clock);
     return span;
 }
 
-Span span_time(Arena *arena, int64_t time_ms) { return time_span(arena, time_ms, "%Y-%m-%d %H:%M:%S", true); }
+Span span_time(Arena *arena, int64_t time_ms) { return time_span(arena, time_ms, true); }
 
-Span span_time_of_day(Arena *arena, int64_t time_ms) { return time_span(arena, time_ms, "%H:%M:%S", false); }
+Span span_time_of_day(Arena *arena, int64_t time_ms) { return time_span(arena, time_ms, false); }

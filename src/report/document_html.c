@@ -160,15 +160,16 @@ static void put_contents(Buffer *out, const Document *document) {
 
 static void put_head(Buffer *out, const Document *document) {
     const char *language = document->language == LANGUAGE_ZH ? "zh-CN" : "en";
-    buffer_printf(out,
-                  "<!DOCTYPE html>\n<html lang=\"%s\" xml:lang=\"%s\" xmlns=\"http://www.w3.org/1999/xhtml\">\n"
-                  "<head><meta charset=\"utf-8\"/>\n"
-                  "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-                  "style-src 'unsafe-inline'\"/>\n"
-                  "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-                  "<meta name=\"color-scheme\" content=\"light dark\"/>\n"
-                  "<meta name=\"generator\" content=\"Upkeep " UPKEEP_VERSION "\"/>\n",
-                  language, language);
+    buffer_printf(
+        out,
+        "<!DOCTYPE html>\n<html lang=\"%s\" xml:lang=\"%s\" xmlns=\"http://www.w3.org/1999/xhtml\">\n"
+        "<head><meta charset=\"utf-8\"/>\n"
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+        "style-src 'unsafe-inline'\"/>\n"
+        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
+        "<meta name=\"color-scheme\" content=\"light dark\"/>\n"
+        "<meta name=\"generator\" content=\"Upkeep " UPKEEP_VERSION "\"/>\n",
+        language, language);
     put_element(out, "title", document->title);
     buffer_printf(out, "\n<style>%s</style></head>\n<body><main>\n<header>", document_html_style);
     put_element(out, "h1", document->title);

@@ -102,7 +102,8 @@ static void put_table(Buffer *out, const DocumentTable *table, DocumentKind kind
     for (const DocumentRow *row = table->first; row; row = row->next) {
         const DocumentCell *cell = row->first;
         buffer_text_append(out, "|");
-        for (size_t i = 0; i < count; i++, cell = cell ? cell->next : NULL) put_cell(out, cell, facts && i == 0);
+        for (size_t i = 0; i < count; i++, cell = cell ? cell->next : NULL)
+            put_cell(out, cell, facts && i == 0);
         if (utc) buffer_printf(out, " %s |", utc_of(row));
         buffer_text_append(out, "\n");
     }

@@ -1,4 +1,5 @@
-/* Retrospective: 升级复盘报告 — what was done in one change, by whom, when, and how it went, with the evidence.
+/* Retrospective: 升级复盘报告 — what was done in one change, by whom, when, and how it went, with the
+ * evidence.
  *
  * A change that has not ended gives an interim report, and its title says so. */
 #pragma once

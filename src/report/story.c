@@ -117,7 +117,8 @@ static void read_order_ended(Reading *reading, const json_t *event) {
 
 /* ---- health */
 
-static void add_health(Story *story, const char *host, StoryWhen when, int64_t time_ms, const json_t *summary) {
+static void add_health(Story *story, const char *host, StoryWhen when, int64_t time_ms,
+                       const json_t *summary) {
     const json_t *latency = json_object_get(summary, "latency_ms");
     const char *error = json_get_text(summary, "error", NULL);
     if (!json_is_object(summary)) return;
@@ -146,7 +147,10 @@ static void read_step_health(Reading *reading, const json_t *event) {
     bool before = equal(json_get_text(event, "step", NULL), "check");
     bool back = equal(json_get_text(event, "order", NULL), "rollback");
     add_health(reading->story, json_get_text(event, "host", ""),
-               before ? STORY_BEFORE : back ? STORY_BACK : STORY_PROBE, time_of(event), summary);
+               before ? STORY_BEFORE
+               : back ? STORY_BACK
+                      : STORY_PROBE,
+               time_of(event), summary);
 }
 
 /* ---- when the service was not available */
@@ -157,18 +161,25 @@ static StoryOutage *open_outage(Story *story, const char *host) {
     return NULL;
 }
 
-/* A stop that found nothing running began nothing; only the switch's says so. */
-static bool stopped_something(const StoryStep *step) {
-    return json_get_bool(step->detail, "was_running", true);
+/* A stop that found nothing running began nothing. Only the switch's says so: where the service did not run
+ * before the change, the rollback's stop ends nothing that anybody used. */
+static bool stopped_something(const Story *story, const StoryStep *stop) {
+    for (const StoryStep *step = story->steps; step <= stop; step++)
+        if (strcmp(step->host, stop->host) == 0 && strcmp(step->step, "stop") == 0 &&
+            !json_get_bool(step->detail, "was_running", true))
+            return false;
+    return true;
 }
 
 static void find_outages(Story *story) {
     for (size_t i = 0; i < story->step_count; i++) {
         const StoryStep *step = &story->steps[i];
         StoryOutage *open = open_outage(story, step->host);
-        if (strcmp(step->step, "stop") == 0 && !open && step->result != STORY_CUT && stopped_something(step))
+        if (strcmp(step->step, "stop") == 0 && !open && step->result != STORY_CUT &&
+            stopped_something(story, step))
             story->outages[story->outage_count++] = (StoryOutage){step->host, step->start_ms, 0};
-        if (strcmp(step->step, "probe") == 0 && open && step->result == STORY_DONE) open->to_ms = step->end_ms;
+        if (strcmp(step->step, "probe") == 0 && open && step->result == STORY_DONE)
+            open->to_ms = step->end_ms;
     }
 }
 
@@ -207,12 +218,12 @@ static const struct {
     const char *type;
     void (*read)(Reading *reading, const json_t *event);
 } readers[] = {
-    {"engine.started", read_engine},   {"rollout.started", read_started},
-    {"order.given", read_order_given}, {"order.done", read_order_ended},
+    {"engine.started", read_engine},    {"rollout.started", read_started},
+    {"order.given", read_order_given},  {"order.done", read_order_ended},
     {"order.failed", read_order_ended}, {"step.started", read_step_started},
-    {"step.done", read_step_ended},    {"step.failed", read_step_ended},
-    {"step.done", read_step_health},   {"step.failed", read_step_health},
-    {"host.health", read_health},      {"control.rollback", read_rollback},
+    {"step.done", read_step_ended},     {"step.failed", read_step_ended},
+    {"step.done", read_step_health},    {"step.failed", read_step_health},
+    {"host.health", read_health},       {"control.rollback", read_rollback},
     {"change.closed", read_closed},
 };
 
@@ -242,7 +253,8 @@ static void read_hosts(Story *story) {
 int story_read(Journal *journal, Arena *arena, const char *id, Story *out, Error *error) {
     Story story = {.arena = arena, .events = json_array()};
     if (change_load(journal, arena, id, &story.rollout, error) < 0 ||
-        journal_read(journal, 0, id, keep_event, &story, error) < 0 || read_chain(journal, &story, error) < 0) {
+        journal_read(journal, 0, id, keep_event, &story, error) < 0 ||
+        read_chain(journal, &story, error) < 0) {
         json_decref(story.events);
         return -1;
     }
@@ -274,7 +286,8 @@ StoryHost *story_host(const Story *story, const char *name) {
 
 const StoryStep *story_failed_step(const Story *story, const char *host) {
     for (size_t i = story->step_count; host && i-- > 0;)
-        if (story->steps[i].result == STORY_FAILED && strcmp(story->steps[i].host, host) == 0)
+        if (story->steps[i].result == STORY_FAILED && strcmp(story->steps[i].host, host) == 0 &&
+            strcmp(story->steps[i].order, "rollback") != 0)
             return &story->steps[i];
     return NULL;
 }

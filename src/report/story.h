@@ -24,8 +24,8 @@ typedef enum StoryResult {
 
 typedef struct StoryStep {
     const char *host, *step, *order, *order_id;
-    const char *command; /* or NULL */
-    const char *by;      /* the person whose engine ran then, or NULL */
+    const char *command;                   /* or NULL */
+    const char *by;                        /* the person whose engine ran then, or NULL */
     int64_t start_ms, end_ms, duration_ms; /* end 0, duration -1: unknown */
     StoryResult result;
     const json_t *detail; /* evidence, or NULL */
@@ -100,6 +100,6 @@ void story_free(Story *story);
 static inline void story_cleanup(Story *story) { story_free(story); }
 #define STORY_AUTO __attribute__((cleanup(story_cleanup))) Story
 
-/* The step that ended `host`'s last failed order, or NULL. */
+/* The last step that failed on `host` on the way forward, or NULL. */
 const StoryStep *story_failed_step(const Story *story, const char *host);
 StoryHost *story_host(const Story *story, const char *name); /* NULL when there is none */
