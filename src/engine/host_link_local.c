@@ -10,7 +10,9 @@
 #include <string.h>
 #include <time.h>
 
-enum { HEALTH_REPORT_MS = 2000 };
+/* A watch reports at once, soon again, then at doubling distances: a short soak need not wait for its
+ * evidence. */
+enum { HEALTH_REPORT_FIRST_MS = 50, HEALTH_REPORT_MS = 2000 };
 
 typedef struct Queued Queued;
 struct Queued {
@@ -102,6 +104,11 @@ static void report_health(LocalHost *host, Watch *watch) {
     put_event(host, event);
 }
 
+static int64_t next_distance_ms(int64_t every_ms) {
+    if (every_ms == 0) return HEALTH_REPORT_FIRST_MS;
+    return every_ms < HEALTH_REPORT_MS / 2 ? every_ms * 2 : HEALTH_REPORT_MS;
+}
+
 static struct timespec in_ms(int64_t ms) {
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
@@ -115,15 +122,16 @@ static struct timespec in_ms(int64_t ms) {
 static void watch(LocalHost *host) {
     Local *local = host->local;
     Watch *watching = host_watch(host->host, &host->cancel);
-    int64_t reported_ms = 0; /* the first summary goes out at once */
+    int64_t reported_ms = 0, every_ms = 0;
     pthread_mutex_lock(&local->lock);
     while (!host->order_waiting && !host->closing) {
         pthread_mutex_unlock(&local->lock);
         int64_t wait_ms = watch_look(watching), now_ms = clock_steady_ms(local->clock);
         bool sick = watch_verdict(watching) == VERDICT_FAIL;
-        if (sick || now_ms - reported_ms >= HEALTH_REPORT_MS) {
+        if (sick || now_ms - reported_ms >= every_ms) {
             report_health(host, watching);
             reported_ms = now_ms;
+            every_ms = next_distance_ms(every_ms);
         }
         if (sick) { /* said once; what a person decides then deserves a fresh look */
             watch_free(watching);
@@ -145,7 +153,8 @@ static void *live(void *argument) {
     while (!host->closing || host->order_waiting) {
         if (host->order_waiting) {
             Order order = host->order;
-            host->order_waiting = false; /* before its answer goes out: the next one may come right after that */
+            host->order_waiting =
+                false; /* before its answer goes out: the next one may come right after that */
             pthread_mutex_unlock(&local->lock);
             carry_out(host, &order);
             pthread_mutex_lock(&local->lock);
