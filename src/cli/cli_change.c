@@ -191,7 +191,12 @@ static int check_steerable(const Steering *steering, const Rollout *rollout, Err
 }
 
 /* What either choice would lose, host by host, before anything is done. */
-static void show_loss(const Cli *cli, Arena *arena, const Rollout *rollout, bool restore_data) {
+static void show_loss(const Cli *cli, Arena *arena, const Rollout *rollout, bool restore_data,
+                      bool keep_data) {
+    Rollout asked = *rollout;
+    asked.rollback_asked = true;
+    asked.restore_data = restore_data;
+    asked.keep_data = keep_data;
     for (size_t i = 0; i < rollout->host_count; i++) {
         Plan *plan = NULL;
         HostLoss loss = {0};
@@ -200,7 +205,7 @@ static void show_loss(const Cli *cli, Arena *arena, const Rollout *rollout, bool
         if (plan_for_host(arena, rollout->plan, rollout->hosts[i].name, rollout->version, &plan, NULL) < 0)
             continue;
         if (host_loss(plan->service.root, &loss, NULL) < 0) continue;
-        if (!restore_data) {
+        if (!rollout_restores_data(&asked, &rollout->hosts[i])) {
             cli_print(cli,
                       "  %-12s the data stays as it is; with --restore-data %" PRIu64
                       " files (%s) written since %s would be "
@@ -225,12 +230,9 @@ static bool confirmed(Cli *cli, const Arguments *arguments) {
 }
 
 /* Carry it out here, or — where somebody is at it already — look on until it has ended. */
-static int drive_or_watch(Cli *cli, Journal *journal, const Steering *steering, const char *id,
-                          const char *by, Error *error) {
-    Drive drive = {.cli = cli, .journal = journal, .change = id, .by = by, .asked = steering->asked};
-    int result = drive_change(&drive, error);
-    if (result < 0 && error->kind == ERROR_REFUSED) return drive_watch(&drive, error);
-    return result;
+static int drive_or_follow(const Drive *drive, Error *error) {
+    int result = drive_change(drive, error);
+    return result < 0 && drive_is_busy(error) ? drive_follow(drive, error) : result;
 }
 
 static int steer(Cli *cli, const Arguments *arguments, const Steering *steering) {
@@ -240,12 +242,17 @@ static int steer(Cli *cli, const Arguments *arguments, const Steering *steering)
     Error error = {0};
     const char *id = arguments->positional[0], *by = session_who(arena);
     bool restore_data = arguments_has(arguments, "restore-data");
+    bool keep_data = arguments_has(arguments, "keep-data");
+    if (restore_data && keep_data) {
+        error_set(&error, ERROR_INVALID, "--restore-data and --keep-data exclude each other");
+        return cli_fail(cli, &error);
+    }
     if (session_journal_existing(cli, &journal, &error) < 0 ||
         change_load(journal, arena, id, &rollout, &error) < 0 ||
         check_steerable(steering, rollout, &error) < 0)
         return cli_fail(cli, &error);
     if (strcmp(steering->verb, "rollback") == 0) {
-        show_loss(cli, arena, rollout, restore_data);
+        show_loss(cli, arena, rollout, restore_data, keep_data);
         if (!confirmed(cli, arguments)) {
             error_set(&error, ERROR_REFUSED, "not agreed; nothing was touched");
             return cli_fail(cli, &error);
@@ -253,14 +260,23 @@ static int steer(Cli *cli, const Arguments *arguments, const Steering *steering)
     }
     JSON_AUTO fields = json_object();
     json_set_bool(fields, "restore_data", restore_data);
-    if (engine_control(journal, rollout, steering->verb, by, arguments_get(arguments, "why", NULL), fields,
-                       clock_system(), &error) < 0)
-        return cli_fail(cli, &error);
+    json_set_bool(fields, "keep_data", keep_data);
+    Drive drive = {.cli = cli,
+                   .journal = journal,
+                   .change = id,
+                   .by = by,
+                   .asked = steering->asked,
+                   .control = steering->verb,
+                   .why = arguments_get(arguments, "why", NULL),
+                   .fields = fields};
     if (!steering->drives) {
+        if (engine_control(journal, rollout, drive.control, by, drive.why, fields, clock_anchored(), &error) <
+            0)
+            return cli_fail(cli, &error);
         cli_print(cli, "%s: no further host is switched; “upkeep resume %s” goes on.\n", id, id);
         return cli_result(cli, id, "paused", 0, NULL);
     }
-    int result = drive_or_watch(cli, journal, steering, id, by, &error);
+    int result = drive_or_follow(&drive, &error);
     return result < 0 ? cli_fail(cli, &error) : result;
 }
 
@@ -285,6 +301,7 @@ static const Option why_options[] = {
 static const Option rollback_options[] = {
     {"why", 0, "TEXT", TEXT("the reason, for the journal"), false},
     {"restore-data", 0, NULL, TEXT("put data and configuration back to the exact copy as well"), false},
+    {"keep-data", 0, NULL, TEXT("leave data and configuration as they are, whatever the plan says"), false},
     {"yes", 'y', NULL, TEXT("do not ask"), false},
     {0},
 };
@@ -302,10 +319,12 @@ const CliVerb cli_verbs_change[] = {
     {"abort", "CHANGE", TEXT("stop, and put back everything the change has touched"), "",
      "upkeep abort CHG-2026-0001 --why \"wrong package\"", why_options, 1, 1, run_abort},
     {"rollback", "CHANGE", TEXT("put the old version back, also after success while the old release is kept"),
-     TEXT("Says first what would be lost. The data stays as it is unless --restore-data is given; then it "
-          "goes back to the "
-          "exact copy taken with the service stopped, and what was written since is set aside as a restore "
-          "point."),
+     TEXT("Says first what would be lost. Of a host that was confirmed the data stays as it is unless "
+          "--restore-data is "
+          "given; then it goes back to the exact copy taken with the service stopped, and what was written "
+          "since is set aside "
+          "as a restore point. Of a host that was not confirmed it goes back as the plan says; --keep-data "
+          "leaves it."),
      "upkeep rollback CHG-2026-0001 --why \"orders fail\"", rollback_options, 1, 1, run_rollback},
     {0},
 };

@@ -5,12 +5,13 @@
 #include "engine/engine.h"
 #include "engine/host_link_local.h"
 #include "model/words.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { FOLLOW_MS = 200 };
+enum { FOLLOW_MS = 200, TAKE_OVER_MS = 5000, FOLLOW_QUIET = -2 };
 
 /* The one thing a signal handler may touch: how often we were asked to stop. */
 static atomic_int interrupts;
@@ -107,6 +108,14 @@ static void close_refused(const Drive *drive, const Rollout *rollout, const Erro
     json_decref(closed);
 }
 
+static int write_control(const Drive *drive, const Rollout *rollout, Error *error) {
+    if (!drive->control) return 0;
+    return engine_control(drive->journal, rollout, drive->control, drive->by, drive->why, drive->fields,
+                          clock_anchored(), error);
+}
+
+bool drive_is_busy(const Error *error) { return error->number == EWOULDBLOCK; }
+
 int drive_change(const Drive *drive, Error *error) {
     ARENA_AUTO arena = arena_new();
     Rollout *rollout = NULL;
@@ -115,6 +124,10 @@ int drive_change(const Drive *drive, Error *error) {
     HostLinkLocalSpec local = {rollout, drive->cli->state, clock_anchored(), "/proc/self/exe"};
     if (host_link_local_open(&local, &link, error) < 0) {
         if (drive->fresh) close_refused(drive, rollout, error);
+        return -1;
+    }
+    if (write_control(drive, rollout, error) < 0) {
+        link->close(link);
         return -1;
     }
     heed_signals();
@@ -155,20 +168,42 @@ static int follow_event(void *context, int64_t sequence, const json_t *event, Er
     return 0;
 }
 
-int drive_watch(const Drive *drive, Error *error) {
+/* Until it ends, or FOLLOW_QUIET when nothing was heard of it for `quiet_ms` (0: however long that lasts). */
+static int follow(const Drive *drive, int64_t quiet_ms, Error *error) {
     ARENA_AUTO arena = arena_new();
     Following following = {0};
     if (change_load(drive->journal, arena, drive->change, &following.rollout, error) < 0) return -1;
     heed_signals();
     following.live = live_new(drive->cli);
     int result = 0;
+    int64_t heard_ms = clock_steady_ms(clock_system());
     while (result == 0 && !rollout_ended(following.rollout) && !following.rollout->held &&
            atomic_load(&interrupts) == 0) {
-        result = journal_read(drive->journal, following.rollout->sequence, drive->change, follow_event,
-                              &following, error);
+        int64_t sequence = following.rollout->sequence, now_ms = clock_steady_ms(clock_system());
+        result = journal_read(drive->journal, sequence, drive->change, follow_event, &following, error);
+        if (following.rollout->sequence != sequence) heard_ms = now_ms;
+        if (result == 0 && quiet_ms && now_ms - heard_ms >= quiet_ms) result = FOLLOW_QUIET;
         live_tick(following.live, following.rollout, clock_wall_ms(clock_system()));
         clock_sleep_ms(FOLLOW_MS);
     }
     live_free(following.live);
-    return result < 0 ? -1 : finish(drive, following.rollout);
+    return result < 0 ? result : finish(drive, following.rollout);
+}
+
+int drive_watch(const Drive *drive, Error *error) { return follow(drive, 0, error); }
+
+int drive_follow(const Drive *drive, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    Rollout *rollout = NULL;
+    Drive looking = *drive;
+    looking.control = NULL;
+    if (change_load(drive->journal, arena, drive->change, &rollout, error) < 0 ||
+        write_control(drive, rollout, error) < 0)
+        return -1;
+    for (;;) {
+        int result = follow(&looking, TAKE_OVER_MS, error);
+        if (result != FOLLOW_QUIET) return result;
+        result = drive_change(&looking, error);
+        if (result >= 0 || !drive_is_busy(error)) return result;
+    }
 }

@@ -30,7 +30,9 @@ static int take_lock(Host *host, Error *error) {
         holder[strcspn(holder, "\n")] = '\0';
         error_set(error, ERROR_REFUSED, "another upgrade holds the lock of %s: %s",
                   host->spec.plan->service.root, holder);
-        return error_hint(error, "wait for it, or look with “upkeep status”");
+        error_hint(error, "wait for it, or look with “upkeep status”");
+        if (error) error->number = EWOULDBLOCK;
+        return -1;
     }
     int length = snprintf(holder, sizeof holder, "%.64s, process %d\n", host->spec.change, (int)getpid());
     if (ftruncate(host->lock, 0) != 0 || pwrite(host->lock, holder, (size_t)length, 0) != length)
@@ -66,8 +68,10 @@ static int begin_change(Host *host, Error *error) {
 }
 
 static int open_all(Host *host, Error *error) {
-    if (file_open_dir(host->spec.plan->service.root, &host->root, error) < 0) return -1;
-    if (file_open_dir_beneath(host->root, ".upkeep", 0700, &host->upkeep, error) < 0) return -1;
+    const char *root = host->spec.plan->service.root;
+    if (file_open_dir(root, &host->root, error) < 0) return -1;
+    if (file_open_dir_beneath(host->root, ".upkeep", 0700, &host->upkeep, error) < 0)
+        return error_prefix(error, "%s", root);
     if (take_lock(host, error) < 0) return -1;
     if (ledger_load(host->arena, host->upkeep, &host->ledger, error) < 0) return -1;
     if (begin_change(host, error) < 0) return -1;

@@ -48,7 +48,8 @@ typedef struct HostSpec {
 
 typedef struct Host Host;
 
-/* Takes the lock of the root, making the folder when it is missing. ERROR_REFUSED names who holds it. */
+/* Takes the lock of the root, making the folder when it is missing. ERROR_REFUSED names who holds
+ * it, and its number is EWOULDBLOCK then. */
 int host_open(const HostSpec *spec, Host **out, Error *error);
 void host_close(Host *host); /* NULL is allowed */
 

@@ -70,7 +70,9 @@ static int run_restore(Host *host, Error *error) {
     if (restore_point_load(store, host->ledger.final_point, &final, error) < 0) return -1;
     RestorePointApply apply = {.mode = RESTORE_EXACT, .wish = {host_progress, host, NULL}};
     if (restore_point_apply(store, final, &apply, &counts, error) < 0)
-        return error_hint(error, "the data was left as it is");
+        return error_hint(error,
+                          "the data was left as it is; “upkeep rollback %s --keep-data” goes back without it",
+                          host->spec.change);
     json_set_text(host->detail, "restore_point", host->ledger.final_point);
     json_set_text(host->detail, "set_aside", host->ledger.aside_point);
     json_set_integer(host->detail, "written_files", (int64_t)counts.written_files);

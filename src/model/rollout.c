@@ -369,6 +369,7 @@ static bool fold_rollback(Fold *fold) {
     rollout->refused = false;
     rollout->rollback_asked = true;
     rollout->restore_data = json_get_bool(fold->event, "restore_data", false);
+    rollout->keep_data = json_get_bool(fold->event, "keep_data", false);
     rollout->outcome = OUTCOME_NONE;
     for (size_t i = 0; i < rollout->host_count; i++) {
         rollout->hosts[i].rollback_failed = false;

@@ -135,6 +135,7 @@ typedef struct Rollout {
     bool aborted;          /* a person asked for it */
     bool rollback_asked;   /* a person asked for it */
     bool restore_data;     /* … with --restore-data */
+    bool keep_data;        /* … with --keep-data */
     bool refused;          /* it failed before anything was switched */
     int64_t watch_from_ms; /* reports can be expected since then: the engine's last start */
     const char *reason;    /* why it is paused or rolling back, or NULL */
@@ -157,6 +158,10 @@ json_t *rollout_decide(const Rollout *rollout, int64_t now_ms);
 
 /* What must hold in every state; aborts otherwise. */
 void rollout_assert(const Rollout *rollout);
+
+/* Would a rollback put this host's data back to the exact copy? Before CONFIRM the plan says, after it users
+ * have written; a person who asks for either is obeyed. */
+bool rollout_restores_data(const Rollout *rollout, const RolloutHost *host);
 
 bool rollout_ended(const Rollout *rollout);
 /* Is any order given and not answered? */

@@ -140,9 +140,11 @@ static const RolloutHost *next_to_roll_back(const Rollout *rollout, const bool *
     return next;
 }
 
-static bool restores_data(const Rollout *rollout, const RolloutHost *host) {
+bool rollout_restores_data(const Rollout *rollout, const RolloutHost *host) {
+    if (rollout->rollback_asked && (rollout->restore_data || rollout->keep_data))
+        return rollout->restore_data;
     if (!host->confirmed) return strcmp(rollout->plan->service.rollback_data, "restore") == 0;
-    if (rollout->rollback_asked) return rollout->restore_data;
+    if (rollout->rollback_asked) return false;
     return !rollout->aborted && strcmp(rollout->plan->service.rollback_confirmed, "restore-data") == 0;
 }
 
@@ -171,7 +173,7 @@ static void decide_rollback_orders(Decision *decision) {
         if (host->switched && out >= allowed) continue;
         out += host->switched;
         json_t *event = give(decision, host, ORDER_ROLLBACK);
-        json_set_bool(event, "restore_data", host->switched && restores_data(rollout, host));
+        json_set_bool(event, "restore_data", host->switched && rollout_restores_data(rollout, host));
     }
 }
 
