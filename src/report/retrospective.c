@@ -196,11 +196,13 @@ static const char *carried_out_by(const Retrospective *report) {
 }
 
 static void put_identity(const Retrospective *report, DocumentTable *facts) {
+    Conclusion conclusion = conclude(report);
     const Story *story = report->story;
     const Rollout *rollout = story->rollout;
     Language language = report->language;
     bool emergency = strcmp(rollout->plan->change.kind, "emergency") == 0;
     document_fact(facts, text_in(language, "Change"), span_strong(rollout->change));
+    document_fact(facts, text_in(language, "Outcome"), span_badge(conclusion.tone, conclusion.title));
     document_fact(facts, text_in(language, "Title"),
                   span_text(retrospective_or_dash(rollout->plan->change.title)));
     document_fact(facts, text_in(language, "Service"), span_text(rollout->plan->service.name));

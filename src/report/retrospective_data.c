@@ -36,8 +36,8 @@ static const char *proof_text(const Retrospective *report, const char *id) {
     if (!proof) return text_in(report->language, "not proved");
     return arena_printf(report->arena,
                         text_in(report->language,
-                                "proved: %lld files restored and compared, %lld known from an earlier "
-                                "proof"),
+                                "proved; files restored and compared: %lld, known from an earlier "
+                                "proof: %lld"),
                         (long long)json_get_integer(proof, "restored_files", 0),
                         (long long)json_get_integer(proof, "known_files", 0));
 }
@@ -99,7 +99,7 @@ static void put_restore(const Retrospective *report, const StoryStep *step) {
     const char *text = arena_printf(
         report->arena,
         text_in(report->language,
-                "%s: data and configuration went back to %s (%lld files written, %s; %lld removed)."),
+                "%s: data and configuration went back to %s (files written: %lld, %s; removed: %lld)."),
         step->host, json_get_text(detail, "restore_point", "?"),
         (long long)json_get_integer(detail, "written_files", 0),
         retrospective_size(report, json_get_integer(detail, "written_bytes", 0)),

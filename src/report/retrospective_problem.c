@@ -59,12 +59,20 @@ static size_t put_problems(const Retrospective *report, DocumentTable *table) {
 
 /* ---- what went well: only what the journal proves */
 
+static bool is_proved(const Story *story, const char *host) {
+    for (size_t i = 0; i < story->step_count; i++)
+        if (strcmp(story->steps[i].step, "prove") == 0 && strcmp(story->steps[i].host, host) == 0 &&
+            story->steps[i].result == STORY_DONE)
+            return true;
+    return false;
+}
+
 static void put_well(const Retrospective *report) {
     const Story *story = report->story;
     Language language = report->language;
     size_t proved = 0, back = 0;
     int64_t back_ms = 0;
-    for (size_t i = 0; i < story->rollout->host_count; i++) proved += story->hosts[i].state->proved;
+    for (size_t i = 0; i < story->rollout->host_count; i++) proved += is_proved(story, story->hosts[i].name);
     for (size_t i = 0; i < story->order_count; i++) {
         const StoryOrder *order = &story->orders[i];
         if (strcmp(order->order, "rollback") != 0 || order->result != STORY_DONE) continue;
@@ -76,13 +84,13 @@ static void put_well(const Retrospective *report) {
         document_item(
             report->document, DOCUMENT_PLAIN,
             arena_printf(report->arena,
-                         text_in(language, "%zu of %zu hosts were prepared, with a proved backup, before "
-                                           "anything was switched."),
+                         text_in(language, "Backups proved by a restore before anything was switched: %zu of "
+                                           "%zu hosts."),
                          proved, story->rollout->host_count));
     if (back)
         document_item(report->document, DOCUMENT_PLAIN,
                       arena_printf(report->arena,
-                                   text_in(language, "%zu hosts were rolled back, each within %s."), back,
+                                   text_in(language, "Hosts rolled back: %zu, each within %s."), back,
                                    retrospective_duration(report, back_ms)));
     if (story->chain_whole)
         document_item(report->document, DOCUMENT_PLAIN,
