@@ -8,9 +8,13 @@
  *
  *     FAULT_MODE=kill         SIGKILL instead of the call
  *     FAULT_MODE=tear         half of a write, the whole of any other call, then SIGKILL
- *     FAULT_MODE=fail:ENOSPC  the call fails with that errno, once (ENOSPC, EIO, EDQUOT, EACCES, EMFILE,
- * EROFS) FAULT_MODE=from:ENOSPC  so do all later calls of the same sort: a disk that stays full. ENOSPC and
- * EDQUOT spare what takes no space: removing, closing, changing metadata
+ *     FAULT_MODE=fail:ENOSPC  the call fails with that errno (errno_called() knows them), once
+ *     FAULT_MODE=from:ENOSPC  so do all later calls of the same sort: a disk that stays full
+ *
+ * ENOSPC and EDQUOT that stay spare what takes no space: removing, closing, changing metadata.
+ *
+ * With FAULT_THREAD=main only the calls of the main thread count, with FAULT_THREAD=other only those of all
+ * others: where two threads take turns as they please, each one's own row of calls is still the same.
  *
  * Without FAULT_AT it only counts. FAULT_LOG gets a line a call: "<number> <call> <path>"; it is written
  * before the call, so after a kill it says where. Only the process that loaded the library counts: forked
@@ -30,6 +34,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/types.h>
@@ -39,11 +45,13 @@
 
 typedef enum Verdict { PASS, FAIL, TEAR } Verdict;
 typedef enum Sort { TAKES_SPACE, TAKES_NONE, PROCESS } Sort;
+typedef enum Role { ROLE_ANY, ROLE_MAIN, ROLE_OTHER } Role;
 
 static struct {
     pid_t owner; /* 0: not loaded yet, nothing is counted */
     long at;
     bool kill, tear, fail, stay;
+    Role role;
     int number; /* errno to fail with */
     int log;    /* -1: none */
     atomic_long count;
@@ -70,10 +78,19 @@ static int errno_called(const char *name) {
     abort();
 }
 
+static Role role_called(const char *name) {
+    if (!name) return ROLE_ANY;
+    if (strcmp(name, "main") == 0) return ROLE_MAIN;
+    if (strcmp(name, "other") == 0) return ROLE_OTHER;
+    fprintf(stderr, "fault: no such thread: %s\n", name);
+    abort();
+}
+
 __attribute__((constructor)) static void load(void) {
     const char *at = getenv("FAULT_AT"), *mode = getenv("FAULT_MODE"), *log = getenv("FAULT_LOG");
     unsetenv("LD_PRELOAD");
     fault.at = at ? strtol(at, NULL, 10) : 0;
+    fault.role = role_called(getenv("FAULT_THREAD"));
     if (mode) {
         fault.kill = strcmp(mode, "kill") == 0;
         fault.tear = strcmp(mode, "tear") == 0;
@@ -110,9 +127,15 @@ static void note(long number, const char *call, int dir, const char *path) {
     (void)written;
 }
 
+/* Do this process and this thread count? */
+static bool is_counted(void) {
+    if (getpid() != fault.owner) return false;
+    return fault.role == ROLE_ANY || (fault.role == ROLE_MAIN) == (gettid() == fault.owner);
+}
+
 /* Count one call on `path` beneath `dir` (NULL: on the descriptor `dir`), and say what is to become of it. */
 static Verdict strike(Sort sort, const char *call, int dir, const char *path) {
-    if (getpid() != fault.owner || (sort == PROCESS && fault.fail)) return PASS;
+    if (!is_counted() || (sort == PROCESS && fault.fail)) return PASS;
     int before = errno;
     long number = atomic_fetch_add(&fault.count, 1) + 1;
     if (fault.log >= 0) note(number, call, dir, path);
@@ -350,4 +373,17 @@ pid_t fork(void) {
 
 int kill(pid_t pid, int number) {
     COUNTED(number ? strike(PROCESS, "kill", AT_FDCWD, "") : PASS, kill, (pid, number))
+}
+
+int pidfd_send_signal(int process, int number, siginfo_t *info, unsigned flags){
+    COUNTED(number ? strike(PROCESS, "pidfd_send_signal", process, NULL) : PASS, pidfd_send_signal,
+            (process, number, info, flags))}
+
+/* To another process here: what goes over a network leaves nothing behind. */
+ssize_t send(int socket, const void *bytes, size_t size, int flags) {
+    int domain = 0;
+    socklen_t length = sizeof domain;
+    getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &length);
+    COUNTED(domain == AF_UNIX ? strike(PROCESS, "send", socket, NULL) : PASS, send,
+            (socket, bytes, size, flags))
 }

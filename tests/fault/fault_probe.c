@@ -1,15 +1,18 @@
 /* What the library of fault.c is tested on: a known row of calls beneath the folder given, one name a line on
  * standard output as each was done, or "failed <call> <errno>". With "child", the writing happens in
- * children. */
+ * children; with "thread", in another thread. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -62,9 +65,21 @@ static void let_a_child_go(void) {
     did("fork", pid);
     did("write", write(ends[1], "x", 1));
     did("kill", kill(pid, SIGKILL));
+    int child = pidfd_open(pid, 0);
+    did("pidfd_send_signal", pidfd_send_signal(child, SIGKILL, NULL, 0));
     waitpid(pid, NULL, 0);
+    close(child);
     close(ends[0]);
     close(ends[1]);
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) abort();
+    did("send", send(ends[0], "x", 1, 0));
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void *write_files_too(void *dir) {
+    write_files(*(int *)dir);
+    return NULL;
 }
 
 int main(int argc, char **argv) {
@@ -82,7 +97,13 @@ int main(int argc, char **argv) {
         waitpid(pid, NULL, 0);
         return 0;
     }
-    write_files(dir);
+    pthread_t thread;
+    if (argc > 2 && strcmp(argv[2], "thread") == 0) {
+        if (pthread_create(&thread, NULL, write_files_too, &dir) != 0) abort();
+        pthread_join(thread, NULL);
+    } else {
+        write_files(dir);
+    }
     let_a_child_go();
     return 0;
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 LIBRARY, PROBE = sys.argv[1:3]
 FILES = ["openat2", "write", "pwrite64", "writev", "fchmod", "fdatasync", "fsync", "ftruncate64", "close", "symlinkat",
          "linkat", "renameat", "mkdirat", "unlinkat", "unlinkat", "syncfs"]
-PROCESSES = ["fork", "write", "kill"]
+PROCESSES = ["fork", "write", "kill", "pidfd_send_signal", "send"]
 SPACELESS = {"fchmod", "close", "unlinkat"}
 
 
@@ -22,13 +22,15 @@ def plain(call):
 class Run:
     """One run of the probe in a folder of its own."""
 
-    def __init__(self, at=None, mode=None, *arguments):
+    def __init__(self, at=None, mode=None, *arguments, thread=None):
         with tempfile.TemporaryDirectory() as folder:
             work, log = Path(folder) / "work", Path(folder) / "log"
             work.mkdir()
             env = {**os.environ, "LD_PRELOAD": LIBRARY, "FAULT_LOG": str(log)}
             if at:
                 env |= {"FAULT_AT": str(at), "FAULT_MODE": mode}
+            if thread:
+                env["FAULT_THREAD"] = thread
             done = subprocess.run([PROBE, work, *arguments], env=env, capture_output=True, text=True, timeout=20)
             self.status, self.said = done.returncode, done.stdout.split("\n")[:-1]
             self.log = [line.split(" ", 2) for line in log.read_text().splitlines()]
@@ -65,7 +67,7 @@ def fails_each_once():
         run = Run(at, "fail:EIO")
         failed = [line for line in run.said if line.startswith("failed")]
         assert run.status == 0 and failed[:1] == [f"failed {plain(call)} {errno.EIO}"], (call, run.said)
-        assert not set(run.calls) & {"fork", "kill"}, run.calls  # no disk makes them fail
+        assert not set(run.calls) & {"fork", "kill", "send"}, run.calls  # no disk makes them fail
 
 
 def stays_full_for_what_takes_space():
@@ -82,9 +84,18 @@ def children_are_not_counted():
     assert run.status == 0 and "preload []" in run.said, run.said
 
 
+def counts_by_thread():
+    assert Run(thread="main").calls == FILES + PROCESSES
+    assert Run(thread="other").calls == []
+    assert Run(None, None, "thread", thread="main").calls == PROCESSES
+    assert Run(None, None, "thread", thread="other").calls == FILES
+    assert Run(1, "kill", "thread", thread="main").said == [plain(c) for c in FILES]
+    assert Run(2, "kill", "thread", thread="other").said == ["openat2"]
+
+
 def main():
     tests, failures = [counts_every_call, kills_before_each, tears_each, fails_each_once,
-                       stays_full_for_what_takes_space, children_are_not_counted], 0
+                       stays_full_for_what_takes_space, children_are_not_counted, counts_by_thread], 0
     print(f"1..{len(tests)}")
     for number, test in enumerate(tests, 1):
         try:
