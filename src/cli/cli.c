@@ -10,10 +10,6 @@
 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 
-extern const CliVerb cli_verbs_key[], cli_verbs_package[], cli_verbs_inspect[], cli_verbs_plan[], cli_verbs_change[], cli_verbs_restore[], cli_verbs_journal[], cli_verbs_report[], cli_verbs_help[], cli_verbs_guard[];
-
-const CliVerb *const cli_verbs[] = {cli_verbs_plan, cli_verbs_change, cli_verbs_journal, cli_verbs_report, cli_verbs_help, cli_verbs_guard, cli_verbs_restore, cli_verbs_key, cli_verbs_package, cli_verbs_inspect, NULL};
-
 const Option cli_options[] = {
     {"state", 0, "DIR", TEXT("folder of the journal (default: /var/lib/upkeep as root)"), false},
     {"json", 0, NULL, TEXT("one JSON object a line on standard output"), false},
@@ -58,24 +54,24 @@ int cli_fail(Cli *cli, const Error *error) {
     return cli_result(cli, NULL, outcome_of(error->kind), error_exit_status(error->kind), error);
 }
 
-const CliVerb *cli_verb_find(const char *name) {
-    for (size_t t = 0; cli_verbs[t]; t++)
-        for (const CliVerb *verb = cli_verbs[t]; verb->name; verb++)
+const CliVerb *cli_verb_find(const Cli *cli, const char *name) {
+    for (size_t t = 0; cli->verbs[t]; t++)
+        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++)
             if (strcmp(verb->name, name) == 0) return verb;
     return NULL;
 }
 
 /* The verb of one or two words ("key new") that `words` begin with; *used of them. */
-static const CliVerb *find_verb(int count, char **words, int *used) {
+static const CliVerb *find_verb(const Cli *cli, int count, char **words, int *used) {
     char two[64];
     if (count >= 2) {
         snprintf(two, sizeof two, "%.30s %.30s", words[0], words[1]);
-        const CliVerb *verb = cli_verb_find(two);
+        const CliVerb *verb = cli_verb_find(cli, two);
         *used = 2;
         if (verb) return verb;
     }
     *used = 1;
-    return count >= 1 ? cli_verb_find(words[0]) : NULL;
+    return count >= 1 ? cli_verb_find(cli, words[0]) : NULL;
 }
 
 static const char *default_state(Arena *arena) {
@@ -134,17 +130,18 @@ static int run_verb(Cli *cli, Arena *arena, const CliVerb *verb, int count, char
     return verb->run(cli, &arguments);
 }
 
-int cli_main(int count, char **words) {
+int cli_main(const CliVerb *const *verbs, int count, char **words) {
     ARENA_AUTO arena = arena_new();
-    Cli cli = {.language = text_language_of_environment(), .state = default_state(arena)};
+    Cli cli = {.verbs = verbs, .language = text_language_of_environment(), .state = default_state(arena)};
     int used = 0;
-    const CliVerb *verb = find_verb(count - 1, words + 1, &used);
+    const CliVerb *verb = find_verb(&cli, count - 1, words + 1, &used);
     if (verb) return run_verb(&cli, arena, verb, count - 1 - used, words + 1 + used);
     if (count < 2 || strcmp(words[1], "--help") == 0 || strcmp(words[1], "-h") == 0) {
         help_all(&cli);
         return count < 2 ? 2 : 0;
     }
-    if (strcmp(words[1], "--version") == 0) return run_verb(&cli, arena, cli_verb_find("version"), 0, NULL);
+    if (strcmp(words[1], "--version") == 0)
+        return run_verb(&cli, arena, cli_verb_find(&cli, "version"), 0, NULL);
     Error error = {0};
     error_set(&error, ERROR_INVALID, "unknown command “%s”", words[1]);
     error_hint(&error, "“upkeep help” shows those there are");

@@ -11,7 +11,10 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+typedef struct CliVerb CliVerb;
+
 typedef struct Cli {
+    const CliVerb *const *verbs; /* NULL-ended list of tables */
     Language language;
     bool json;
     bool color;
@@ -20,7 +23,7 @@ typedef struct Cli {
     const char *state; /* folder of journal and restore points; made when first needed */
 } Cli;
 
-typedef struct CliVerb {
+struct CliVerb {
     const char *name;      /* "pack", "key new" */
     const char *arguments; /* "DIR" — for the usage line */
     const char *summary;   /* one line; a message id */
@@ -29,14 +32,18 @@ typedef struct CliVerb {
     const Option *options; /* its own, ended by a zero row; NULL: none */
     int positional_min, positional_max;
     int (*run)(Cli *cli, const Arguments *arguments);
-} CliVerb;
+};
 
-/* Run one command line; the process's exit status. */
-int cli_main(int count, char **words);
+/* Run one command line with the verbs of `verbs`: a NULL-ended list of tables, each ended by a zero row. The
+ * process's exit status. */
+int cli_main(const CliVerb *const *verbs, int count, char **words);
+const CliVerb *cli_verb_find(const Cli *cli, const char *name); /* NULL when there is none */
 
-/* All verbs: NULL-ended list of tables, each ended by a zero row. For help, completion and manual pages. */
-extern const CliVerb *const cli_verbs[];
-const CliVerb *cli_verb_find(const char *name);
+/* The tables, one a file: cli_<name>.c. main() says which there are. */
+extern const CliVerb cli_verbs_key[], cli_verbs_package[], cli_verbs_inspect[], cli_verbs_plan[],
+    cli_verbs_change[], cli_verbs_restore[], cli_verbs_report[], cli_verbs_journal[], cli_verbs_help[],
+    cli_verbs_guard[];
+
 /* What every verb takes. */
 extern const Option cli_options[];
 

@@ -33,8 +33,8 @@ void help_all(const Cli *cli) {
         cli_text(cli,
                  "Upkeep carries a software upgrade from a signed package to a verified, archived change."),
         cli_text(cli, "Usage:"), cli_text(cli, "COMMAND [arguments] [options]"));
-    for (size_t t = 0; cli_verbs[t]; t++)
-        for (const CliVerb *verb = cli_verbs[t]; verb->name; verb++)
+    for (size_t t = 0; cli->verbs[t]; t++)
+        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++)
             if (verb->summary) printf("  %-16s %s\n", verb->name, cli_text(cli, verb->summary));
     printf("\n%s\n", cli_text(cli, "“upkeep COMMAND --help” says more, with an example."));
     printf("%s\n",
@@ -53,7 +53,7 @@ static int run_help(Cli *cli, const Arguments *arguments) {
     snprintf(name, sizeof name, "%.30s%s%.30s", arguments->positional[0],
              arguments->positional_count > 1 ? " " : "",
              arguments->positional_count > 1 ? arguments->positional[1] : "");
-    const CliVerb *verb = cli_verb_find(name);
+    const CliVerb *verb = cli_verb_find(cli, name);
     if (verb) {
         help_verb(cli, verb);
         return 0;
@@ -78,11 +78,11 @@ static void complete_options(const Option *options) {
 }
 
 static int run_completion(Cli *cli, const Arguments *arguments) {
-    (void)cli, (void)arguments;
+    (void)arguments;
     printf("# bash completion of upkeep: source <(upkeep completion)\n_upkeep() {\n"
            "    local word=${COMP_WORDS[COMP_CWORD]}\n    case \"${COMP_WORDS[1]}\" in\n");
-    for (size_t t = 0; cli_verbs[t]; t++)
-        for (const CliVerb *verb = cli_verbs[t]; verb->name; verb++) {
+    for (size_t t = 0; cli->verbs[t]; t++)
+        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++) {
             if (!verb->summary || strchr(verb->name, ' ')) continue;
             printf("    %s) local options=\"", verb->name);
             complete_options(verb->options);
@@ -90,8 +90,8 @@ static int run_completion(Cli *cli, const Arguments *arguments) {
             printf("\" ;;\n");
         }
     printf("    *) local options=\"");
-    for (size_t t = 0; cli_verbs[t]; t++)
-        for (const CliVerb *verb = cli_verbs[t]; verb->name; verb++)
+    for (size_t t = 0; cli->verbs[t]; t++)
+        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++)
             if (verb->summary) printf(" %s", verb->name);
     printf("\" ;;\n    esac\n    [ \"$COMP_CWORD\" = 1 ] || [ \"${word#-}\" != \"$word\" ] || options=\n"
            "    COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
@@ -145,7 +145,7 @@ static void manual_page(const Cli *cli, const CliVerb *verb) {
 }
 
 static int run_manual(Cli *cli, const Arguments *arguments) {
-    const CliVerb *verb = cli_verb_find(arguments->positional[0]);
+    const CliVerb *verb = cli_verb_find(cli, arguments->positional[0]);
     Error error;
     if (verb) {
         manual_page(cli, verb);
