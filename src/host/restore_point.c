@@ -60,7 +60,7 @@ int restore_point_list(Store *store, const char *service, const char *host, Rest
     DIR *listing = again < 0 ? NULL : fdopendir(again);
     if (!listing) {
         if (again >= 0) close(again);
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot list the folder %s/points", store_path(store));
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot list the folder %s", "points");
     }
     RestorePointList list = {0};
     for (struct dirent *entry; (entry = readdir(listing));)

@@ -182,7 +182,9 @@ static void read_head(Reader *reader, RestorePoint *point) {
 
 int restore_point_head_parse(const char *text, size_t size, RestorePoint **out, Error *error) {
     JSON_AUTO json = NULL;
-    if (size > RESTORE_POINT_HEAD_MAX) return error_set(error, ERROR_INVALID, "point.json is too large");
+    if (size > RESTORE_POINT_HEAD_MAX)
+        return error_set(error, ERROR_INVALID, "%s is larger than %zu bytes", "point.json",
+                         (size_t)RESTORE_POINT_HEAD_MAX);
     if (json_parse(text, size, "point.json", &json, error) < 0) return -1;
     Arena *arena = arena_new();
     RESTORE_POINT_AUTO point = ARENA_NEW(arena, RestorePoint);
@@ -190,7 +192,7 @@ int restore_point_head_parse(const char *text, size_t size, RestorePoint **out, 
     Reader reader = {arena, json, NULL};
     read_head(&reader, point);
     if (reader.bad)
-        return error_set(error, ERROR_INVALID, "point.json has a bad or missing “%s”", reader.bad);
+        return error_set(error, ERROR_INVALID, "%s has a bad or missing “%s”", "point.json", reader.bad);
     point->head_digest = digest_of(text, size);
     *out = pointer_take(&point);
     return 0;
@@ -209,7 +211,7 @@ int restore_point_write_proof(Store *store, const RestorePoint *point, Error *er
     FREE_AUTO char *text = json_text(json);
     FD_AUTO dir = file_open_no_links(store_points_dir(store), point->id, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot open the restore point %s", point->id);
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot read the restore point %s", point->id);
     return file_replace(dir, "proof.json", text, strlen(text), 0600, error);
 }
 
@@ -225,7 +227,7 @@ int restore_point_proof_parse(const char *text, size_t size, const Digest *head,
                                .full = json_get_bool(json, "full", false)};
     Digest proved = read_digest(&reader, "head");
     if (reader.bad)
-        return error_set(error, ERROR_INVALID, "proof.json has a bad or missing “%s”", reader.bad);
+        return error_set(error, ERROR_INVALID, "%s has a bad or missing “%s”", "proof.json", reader.bad);
     if (!digest_equal(&proved, head)) return 1;
     *out = proof;
     return 0;
@@ -253,7 +255,7 @@ int restore_point_load(Store *store, const char *id, RestorePoint **out, Error *
                     store_path(store));
         return error_hint(error, "“upkeep restore-points” lists those that are");
     }
-    if (dir < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open the restore point %s", id);
+    if (dir < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot read the restore point %s", id);
     BUFFER_AUTO text = {0};
     RESTORE_POINT_AUTO point = NULL;
     if (file_read(dir, "point.json", RESTORE_POINT_HEAD_MAX, &text, error) < 0 ||
@@ -281,7 +283,8 @@ static int take_lines(Tree *tree, Buffer *window, Error *error) {
     memmove(window->data, window->data + start, window->size - start);
     window->size -= start;
     if (window->size > TREE_LINE_MAX)
-        return error_set(error, ERROR_INVALID, "a line of the tree is too long");
+        return error_set(error, ERROR_INVALID, "an entry of the tree is longer than %d bytes",
+                         (int)TREE_LINE_MAX);
     return 0;
 }
 
@@ -355,7 +358,7 @@ int restore_point_read_tree(Store *store, const RestorePoint *point, RestorePoin
     if (part->tree) return 0;
     FD_AUTO dir = file_open_no_links(store_points_dir(store), point->id, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot open the restore point %s", point->id);
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot read the restore point %s", point->id);
     TREE_AUTO tree = tree_new();
     tree->foreign_links = true;
     if (read_entries(dir, part, tree, error) < 0 || read_stamps(dir, part, tree, error) < 0)

@@ -39,7 +39,7 @@ static int each_point(Store *store, PointVisit visit, void *context, Error *erro
     DIR *listing = again < 0 ? NULL : fdopendir(again);
     if (!listing) {
         if (again >= 0) close(again);
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot list the folder %s/points", store_path(store));
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot list the folder %s", "points");
     }
     int result = 0;
     for (struct dirent *entry; result == 0 && (entry = readdir(listing));)
@@ -179,19 +179,15 @@ static int check_object(size_t index, unsigned worker, void *context, Error *err
 
 static void check_entry(Checking *checking, const char *id, const TreeEntry *entry) {
     if (entry->type != TREE_FILE) return;
-    bool is_present = digest_list_has(&checking->present, &entry->digest);
-    if (is_present && !digest_list_has(&checking->damaged, &entry->digest)) return;
+    if (digest_list_has(&checking->present, &entry->digest) &&
+        !digest_list_has(&checking->damaged, &entry->digest))
+        return;
     char object[DIGEST_TEXT_SIZE];
     digest_to_text(&entry->digest, object);
     Error problem = {0};
-    if (is_present)
-        error_set(&problem, ERROR_REFUSED,
-                  "the restore point %s cannot give back %s: its object %s is damaged", id, entry->path,
-                  object);
-    else
-        error_set(&problem, ERROR_REFUSED,
-                  "the restore point %s cannot give back %s: its object %s is missing", id, entry->path,
-                  object);
+    error_set(&problem, ERROR_REFUSED,
+              "the restore point %s cannot give back %s: its object %s is damaged or missing", id,
+              entry->path, object);
     tell(checking, &problem);
 }
 

@@ -7,6 +7,7 @@
 #include "host/digest_list.h"
 #include "host/restore_point_file.h"
 #include "package/parent.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -44,10 +45,7 @@ static int check_part(const RestorePointSpec *spec, size_t index, Error *error) 
     const RestorePointPart *part = &spec->parts[index];
     if (!restore_point_name_valid(part->name))
         return error_set(error, ERROR_INVALID, "“%s” is no name of a part of a restore point", part->name);
-    for (size_t i = 0; i < index; i++)
-        if (strcmp(spec->parts[i].name, part->name) == 0)
-            return error_set(error, ERROR_INVALID, "the part %s of the restore point is named twice",
-                             part->name);
+    for (size_t i = 0; i < index; i++) assert(strcmp(spec->parts[i].name, part->name) != 0);
     if (part->path_count > RESTORE_POINT_PATHS_MAX)
         return error_set(error, ERROR_INVALID, "the part %s has more than %d paths", part->name,
                          (int)RESTORE_POINT_PATHS_MAX);
@@ -60,9 +58,7 @@ static int check_spec(const RestorePointSpec *spec, Error *error) {
     JSON_AUTO utf8 = json_string(spec->root);
     if (!utf8 || spec->root[0] != '/')
         return error_set(error, ERROR_INVALID, "the root “%s” is no absolute path in UTF-8", spec->root);
-    if (spec->part_count > RESTORE_POINT_PARTS_MAX)
-        return error_set(error, ERROR_INVALID, "a restore point has at most %d parts",
-                         (int)RESTORE_POINT_PARTS_MAX);
+    assert(spec->part_count <= RESTORE_POINT_PARTS_MAX);
     for (size_t i = 0; i < spec->part_count; i++)
         if (check_part(spec, i, error) < 0) return -1;
     return 0;

@@ -153,8 +153,7 @@ void store_close(Store *store) {
 int store_lock(Store *store, StoreLock mode, int *out, Error *error) {
     /* A descriptor a holder: flock belongs to the open file, so closing it ends exactly this hold. */
     FD_AUTO fd = openat(store->dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot open the lock of the store %s", store->path);
+    if (fd < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot lock the store %s", store->path);
     Clock *clock = clock_system();
     int64_t deadline_ms = clock_steady_ms(clock) + STORE_LOCK_WAIT_MS;
     while (flock(fd, (mode == STORE_SHARED ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
@@ -175,7 +174,7 @@ int store_lock(Store *store, StoreLock mode, int *out, Error *error) {
 static int load_proofs(Store *store, Error *error) {
     if (store->proofs_loaded) return 0;
     if (store_proofs_load(&store->proofs, store->dir, "proofs", error) < 0)
-        return error_prefix(error, "in the store %s", store->path);
+        return error_prefix(error, "cannot open the store %s", store->path);
     store->proofs_loaded = true;
     return 0;
 }
@@ -236,7 +235,7 @@ static int shard_open(Store *store, unsigned number, Shard *shard, Error *error)
     shard->fd = file_open_no_links(store->objects, shard->name, O_RDONLY | O_DIRECTORY, 0);
     shard->listing = shard->fd < 0 ? NULL : fdopendir(shard->fd);
     if (shard->listing) return 0;
-    error_errno(error, ERROR_SYSTEM, errno, "cannot list the folder %s/objects/%s", store->path, shard->name);
+    error_errno(error, ERROR_SYSTEM, errno, "cannot list the folder %s", shard->name);
     if (shard->fd >= 0) close(shard->fd);
     return -1;
 }
@@ -285,8 +284,7 @@ static int sweep_shard(Store *store, unsigned number, const StoreSweep *sweep, u
         if (fstatat(shard.fd, entry->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0)
             *freed += (uint64_t)status.st_size;
         if (unlinkat(shard.fd, entry->d_name, 0) != 0 && errno != ENOENT)
-            result = error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s/objects/%s/%s", store->path,
-                                 shard.name, entry->d_name);
+            result = error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s", entry->d_name);
     }
     closedir(shard.listing);
     return result;
@@ -308,7 +306,7 @@ static int each_temporary(Store *store, NameVisit visit, Error *error) {
     DIR *listing = again < 0 ? NULL : fdopendir(again);
     if (!listing) {
         if (again >= 0) close(again);
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot list the folder %s/temporary", store->path);
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot list the folder %s", "temporary");
     }
     int result = 0;
     for (struct dirent *entry; result == 0 && (entry = readdir(listing));)
@@ -326,7 +324,7 @@ static int declare_dead(Store *store, int dir, const char *name, char dead[stati
     snprintf(dead, DEAD_NAME_SIZE, "%s%s", dead_prefix, unique);
     if (renameat(dir, name, store->temporary, dead) == 0) return 0;
     if (errno == ENOENT) return 1;
-    return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s from the store %s", name, store->path);
+    return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s", name);
 }
 
 static int declare_leftover(Store *store, const char *name, Error *error) {
@@ -364,9 +362,7 @@ static int sync_shard(Store *store, const Digest *digest, Error *error) {
     char name[3];
     snprintf(name, sizeof name, "%02x", digest->bytes[0]);
     FD_AUTO fd = file_open_no_links(store->objects, name, O_RDONLY | O_DIRECTORY, 0);
-    if (fd < 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot open the folder %s/objects/%s", store->path,
-                           name);
+    if (fd < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open the folder %s", name);
     return file_sync_dir(fd, error);
 }
 
@@ -375,7 +371,7 @@ int store_sync(Store *store, const Digest *digests, size_t count, Error *error) 
     for (size_t i = 0; i < count; i++) {
         FD_AUTO fd = store_object_open(store, &digests[i], NULL, error);
         if (fd < 0) return -1;
-        if (fsync(fd) != 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot make an object durable");
+        if (fsync(fd) != 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot make durable");
         if (sync_shard(store, &digests[i], error) < 0) return -1;
     }
     return 0;

@@ -72,7 +72,7 @@ static void object_name(const Digest *digest, bool compressed, char name[static 
 
 static bool is_cancelled(const atomic_bool *cancel) { return cancel && atomic_load(cancel); }
 
-static int interrupted(Error *error) { return error_set(error, ERROR_INTERRUPTED, "interrupted"); }
+static int interrupted(Error *error) { return error_set(error, ERROR_INTERRUPTED, "stopped on request"); }
 
 /* Fill `bytes` from `offset`; less only at the end of the file. -1 with errno set. */
 static ssize_t read_full(int fd, void *bytes, size_t size, uint64_t offset) {
@@ -98,9 +98,7 @@ int store_object_open(Store *store, const Digest *digest, bool *compressed, Erro
             if (compressed) *compressed = i == 1;
             return fd;
         }
-        if (errno != ENOENT)
-            return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s/objects/%s", store_path(store),
-                               name);
+        if (errno != ENOENT) return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s", name);
     }
     object_name(digest, false, name);
     return error_set(error, ERROR_REFUSED, "the object %s/objects/%s is missing", store_path(store), name);
@@ -118,9 +116,7 @@ int store_stamp(Store *store, const Digest *digest, StoreStamp *out, Error *erro
                                 nanoseconds(status.st_ctim)};
             return 0;
         }
-        if (errno != ENOENT)
-            return error_errno(error, ERROR_SYSTEM, errno, "cannot look at %s/objects/%s", store_path(store),
-                               name);
+        if (errno != ENOENT) return error_errno(error, ERROR_SYSTEM, errno, "cannot look at %s", name);
     }
     *out = (StoreStamp){0};
     return 0;
@@ -128,7 +124,16 @@ int store_stamp(Store *store, const Digest *digest, StoreStamp *out, Error *erro
 
 /* ---- putting ---- */
 
-/* Is there an object to lean on? Proved, or read and found whole now. */
+static void remove_object(Store *store, const Digest *digest) {
+    char name[NAME_SIZE];
+    for (int i = 0; i < 2; i++) {
+        object_name(digest, i == 1, name);
+        unlinkat(store_objects_dir(store), name, 0);
+    }
+}
+
+/* Is there an object to lean on? Proved, or read and found whole now. A damaged one makes room for a new one.
+ */
 static bool is_good(Store *store, StoreRoom *room, const StorePut *put, bool *settled) {
     *settled = store_is_proved(store, &put->digest);
     if (*settled) return true;
@@ -136,21 +141,19 @@ static bool is_good(Store *store, StoreRoom *room, const StorePut *put, bool *se
     if (fd < 0) return false;
     if (!room->verifier) room->verifier = store_room_new();
     StoreGet get = {.digest = &put->digest, .size = put->size, .fd = -1};
-    return store_get(store, room->verifier, &get, NULL) == 0;
+    Error reading = {0};
+    if (store_get(store, room->verifier, &get, &reading) == 0) return true;
+    if (reading.kind == ERROR_REFUSED) remove_object(store, &put->digest);
+    return false;
 }
 
-/* Give the temporary file its name, instead of whatever damaged one stood there. */
+/* Give the temporary file its name. */
 static int publish(StoreRoom *room, const char *temporary, const Digest *digest, bool compressed,
                    Error *error) {
-    char name[NAME_SIZE], other[NAME_SIZE];
-    int objects = store_objects_dir(room->store);
+    char name[NAME_SIZE];
     object_name(digest, compressed, name);
-    object_name(digest, !compressed, other);
-    if (renameat(room->folder, temporary, objects, name) != 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot write %s", name);
-    if (unlinkat(objects, other, 0) != 0 && errno != ENOENT)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s", other);
-    return 0;
+    if (renameat(room->folder, temporary, store_objects_dir(room->store), name) == 0) return 0;
+    return error_errno(error, ERROR_SYSTEM, errno, "cannot write %s", name);
 }
 
 /* A folder a worker: they do not wait for each other, and new objects come to a fresh place (store_spread).
