@@ -46,6 +46,12 @@ void document_item(Document *document, DocumentTone tone, const char *text) {
     add_block(document, DOCUMENT_ITEM, NULL, text)->tone = tone;
 }
 
+void document_command(Document *document, const char *command) {
+    assert(document->last &&
+           (document->last->kind == DOCUMENT_PARAGRAPH || document->last->kind == DOCUMENT_ITEM));
+    document->last->command = command;
+}
+
 void document_chart(Document *document, const Chart *chart) {
     add_block(document, DOCUMENT_CHART, chart->title, chart->alternative)->chart = chart;
 }

@@ -99,6 +99,7 @@ struct DocumentBlock {
     DocumentTone tone;
     const char *title; /* heading, or what folded code is called */
     const char *text;
+    const char *command; /* that a reader may type, behind the text; or NULL */
     DocumentTable *table;
     const Chart *chart;
 };
@@ -118,6 +119,8 @@ void document_subsection(Document *document, const char *title);
 void document_paragraph(Document *document, DocumentTone tone, const char *text);
 void document_callout(Document *document, DocumentTone tone, const char *title, const char *text);
 void document_item(Document *document, DocumentTone tone, const char *text);
+/* Put a command that the reader may type behind the last paragraph or item. */
+void document_command(Document *document, const char *command);
 void document_chart(Document *document, const Chart *chart); /* borrowed */
 void document_code(Document *document, const char *title, const char *text);
 

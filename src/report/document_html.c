@@ -110,10 +110,17 @@ static void put_chart(Buffer *out, const DocumentBlock *block, unsigned number) 
     buffer_text_append(out, "</figure>\n");
 }
 
+static void put_command(Buffer *out, const DocumentBlock *block) {
+    if (!block->command) return;
+    buffer_text_append(out, " ");
+    put_element(out, "code", block->command);
+}
+
 static void put_item(Buffer *out, const DocumentBlock *block, const DocumentBlock *before) {
     if (!before || before->kind != DOCUMENT_ITEM) buffer_text_append(out, "<ul>\n");
     buffer_printf(out, "<li class=\"%s\">", tone_class(block->tone));
     put_lines(out, block->text);
+    put_command(out, block);
     buffer_text_append(out, "</li>\n");
     if (!block->next || block->next->kind != DOCUMENT_ITEM) buffer_text_append(out, "</ul>\n");
 }
@@ -129,6 +136,7 @@ static void put_block(Buffer *out, const DocumentBlock *block, const DocumentBlo
     case DOCUMENT_PARAGRAPH:
         buffer_printf(out, "<p class=\"%s\">", tone_class(block->tone));
         put_lines(out, block->text);
+        put_command(out, block);
         buffer_text_append(out, "</p>\n");
         break;
     case DOCUMENT_CALLOUT: put_callout(out, block); break;

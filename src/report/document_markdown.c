@@ -141,6 +141,12 @@ static void put_heading(Buffer *out, const char *sign, const char *title) {
     buffer_text_append(out, "\n");
 }
 
+static void put_command(Buffer *out, const DocumentBlock *block) {
+    if (!block->command) return;
+    buffer_text_append(out, " ");
+    put_code(out, block->command, PLACE_LINE);
+}
+
 static void put_block(Buffer *out, const DocumentBlock *block) {
     switch (block->kind) {
     case DOCUMENT_SECTION: put_heading(out, "## ", block->title); break;
@@ -148,11 +154,13 @@ static void put_block(Buffer *out, const DocumentBlock *block) {
     case DOCUMENT_CALLOUT: put_quote(out, block); break;
     case DOCUMENT_PARAGRAPH:
         put_text(out, block->text, PLACE_LINE);
+        put_command(out, block);
         buffer_text_append(out, "\n");
         break;
     case DOCUMENT_ITEM:
         buffer_text_append(out, "- ");
         put_text(out, block->text, PLACE_TABLE);
+        put_command(out, block);
         buffer_text_append(out, "\n");
         if (block->next && block->next->kind == DOCUMENT_ITEM) return;
         break;

@@ -64,6 +64,10 @@ static DocumentTable *new_points(const Retrospective *report) {
     return table;
 }
 
+static const char *command_of(const Retrospective *report, const char *id) {
+    return arena_printf(report->arena, "upkeep restore %s --to DIR", id);
+}
+
 static void put_points(const Retrospective *report) {
     const Story *story = report->story;
     const char *store = story->rollout->plan->restore_point.to, *last = NULL;
@@ -85,10 +89,8 @@ static void put_points(const Retrospective *report) {
         store ? arena_printf(report->arena, text_in(report->language, "They are kept in %s."), store)
               : text_in(report->language, "They are kept in the folder restore-points of the state."));
     document_paragraph(report->document, DOCUMENT_PLAIN,
-                       arena_printf(report->arena,
-                                    text_in(report->language,
-                                            "To get one back, whole or in part: upkeep restore %s --to DIR"),
-                                    last));
+                       text_in(report->language, "To get one back, whole or in part:"));
+    document_command(report->document, command_of(report, last));
 }
 
 /* ---- what went back */
@@ -104,17 +106,12 @@ static void put_restore(const Retrospective *report, const StoryStep *step) {
         (long long)json_get_integer(detail, "written_files", 0),
         retrospective_size(report, json_get_integer(detail, "written_bytes", 0)),
         (long long)json_get_integer(detail, "removed", 0));
-    if (aside)
-        text =
-            arena_printf(report->arena,
-                         text_in(report->language,
-                                 "%s What had been written since was set aside: upkeep restore %s --to DIR"),
-                         text, aside);
-    else
-        text = arena_printf(report->arena,
-                            text_in(report->language, "%s Nothing had been written since: nothing was lost."),
-                            text);
-    document_item(report->document, aside ? DOCUMENT_WARN : DOCUMENT_PLAIN, text);
+    const char *since = aside
+                            ? text_in(report->language, "What had been written since was set aside:")
+                            : text_in(report->language, "Nothing had been written since: nothing was lost.");
+    document_item(report->document, aside ? DOCUMENT_WARN : DOCUMENT_PLAIN,
+                  arena_printf(report->arena, "%s\n%s", text, since));
+    if (aside) document_command(report->document, command_of(report, aside));
 }
 
 static void put_restored(const Retrospective *report) {
@@ -128,7 +125,10 @@ static void put_restored(const Retrospective *report) {
     }
     for (size_t i = 0; i < story->order_count; i++) {
         const StoryOrder *order = &story->orders[i];
-        if (strcmp(order->order, "rollback") != 0 || order->restore_data || order->result != STORY_DONE)
+        const StoryHost *host = story_host(story, order->host);
+        bool switched = host && host->state->switch_rank > 0;
+        if (strcmp(order->order, "rollback") != 0 || order->restore_data || order->result != STORY_DONE ||
+            !switched)
             continue;
         document_item(report->document, DOCUMENT_PLAIN,
                       arena_printf(report->arena,
@@ -152,9 +152,11 @@ static void put_choices(const Retrospective *report) {
     document_paragraph(
         report->document, DOCUMENT_PLAIN,
         arena_printf(report->arena,
-                     text_in(language, "upkeep rollback %s puts the old version back while its release is "
-                                       "kept (the plan keeps %lld releases)."),
-                     report->story->rollout->change, (long long)plan->service.keep_releases));
+                     text_in(language, "The old version can be put back while its release is kept (the plan "
+                                       "keeps %lld releases):"),
+                     (long long)plan->service.keep_releases));
+    document_command(report->document,
+                     arena_printf(report->arena, "upkeep rollback %s", report->story->rollout->change));
     if (any_confirmed) {
         document_item(
             report->document, DOCUMENT_PLAIN,
@@ -166,11 +168,14 @@ static void put_choices(const Retrospective *report) {
                               "With --restore-data it goes back to the exact copy; what was written since is "
                               "set aside as a restore point."));
     }
-    if (!any_confirmed && strcmp(plan->service.rollback_data, "restore") == 0)
-        document_item(report->document, DOCUMENT_PLAIN,
-                      text_in(language,
-                              "No host is confirmed yet: data and configuration would go back to the exact "
-                              "copy, and what was written since would be set aside."));
+    if (!any_confirmed)
+        document_item(
+            report->document, DOCUMENT_PLAIN,
+            strcmp(plan->service.rollback_data, "restore") == 0
+                ? text_in(language,
+                          "No host is confirmed yet: data and configuration would go back to the exact "
+                          "copy, and what was written since would be set aside.")
+                : text_in(language, "before a host is confirmed: the data stays; nothing is lost"));
     document_paragraph(
         report->document, DOCUMENT_QUIET,
         text_in(language, "How much either would lose grows with time; the command says it before it asks."));

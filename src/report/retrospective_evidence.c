@@ -47,9 +47,9 @@ void retrospective_evidence(const Retrospective *report) {
     document_paragraph(
         report->document, DOCUMENT_QUIET,
         text_in(language,
-                "upkeep journal verify checks the chain; upkeep journal export writes it for others "
-                "to check with sha256sum. Whoever noted the head elsewhere also sees whether the "
-                "end was cut off."));
+                "Everybody can hold the events against their hashes; whoever noted the head elsewhere "
+                "also sees whether the end was cut off."));
+    document_command(report->document, "upkeep journal verify");
     document_section(report->document, text_in(language, "Appendix: the plan"));
     char *plan = json_dumps(json_object_get(story->opened, "plan"), JSON_INDENT(2) | JSON_SORT_KEYS);
     document_code(report->document, text_in(language, "The compiled plan that was carried out (JSON)"),
