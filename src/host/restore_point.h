@@ -13,8 +13,9 @@
  * or while it was read, is never believed unchanged later. PREPARE first flushes the file system, because
  * stores through a memory map mark a file as changed only once per flush.
  *
- * Every file is opened beneath the root's descriptor and no link is followed. As root, owners and all
- * extended attributes are kept. Sockets, FIFOs and devices are passed over.
+ * Every file is opened beneath the root's descriptor and no link is followed. As root, owners and the
+ * extended attributes of a tree (package/tree.h) are kept. Sockets, FIFOs and devices are passed over.
+ * Several names of one file stay one file within each path of a part.
  */
 #pragma once
 #include "base/arena.h"
