@@ -116,6 +116,12 @@ static int write_control(const Drive *drive, const Rollout *rollout, Error *erro
 
 bool drive_is_busy(const Error *error) { return error->number == EWOULDBLOCK; }
 
+static bool is_switching(const Rollout *rollout) {
+    for (size_t i = 0; i < rollout->host_count; i++)
+        if (rollout->hosts[i].order_open && rollout->hosts[i].order.kind != ORDER_PREPARE) return true;
+    return false;
+}
+
 int drive_change(const Drive *drive, Error *error) {
     ARENA_AUTO arena = arena_new();
     Rollout *rollout = NULL;
@@ -144,14 +150,12 @@ int drive_change(const Drive *drive, Error *error) {
     EngineEnd end = ENGINE_ENDED;
     int result = engine_run(&spec, &end, error);
     live_free(live);
-    if (result < 0 ||
-        end == ENGINE_INTERRUPTED) { /* hosts may be at work: leave as a crash would, which is safe */
-        int status = result < 0 ? cli_fail(drive->cli, error) : finish(drive, rollout);
-        fflush(NULL);
-        _exit(status);
-    }
-    link->close(link);
-    return finish(drive, rollout);
+    int status = result < 0 ? cli_fail(drive->cli, error) : finish(drive, rollout);
+    fflush(NULL);
+    if (end == ENGINE_INTERRUPTED || (result < 0 && !is_switching(rollout)))
+        _exit(status); /* hosts may be at work: leave as a crash would, which is safe */
+    link->close(link); /* no journal is no reason to leave a service stopped: what was begun is ended first */
+    return status;
 }
 
 /* ---- looking on */

@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/process.h"
+#include "base/reserve.h"
 #include "journal/journal_sqlite.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,7 @@ int session_journal(const Cli *cli, Journal **out, Error *error) {
     if (file_open_dir(cli->state, &dir, error) < 0) return error_hint(error, "choose another with --state");
     if (fchmod(dir, 0700) != 0 && errno != EPERM)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot set the mode of %s", cli->state);
+    reserve_keep(dir, NULL); /* without it a full disk stops us sooner, and that is all */
     FREE_AUTO char *path = file_join(cli->state, "journal.sqlite");
     return journal_sqlite_open(path, out, error);
 }

@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/process.h"
+#include "base/reserve.h"
 #include "host/guard.h"
 #include "host/host_room.h"
 #include <assert.h>
@@ -63,6 +64,8 @@ static int begin_change(Host *host, Error *error) {
                          host->spec.plan->service.root, ledger->change ? ledger->change : "another change");
     char current[RELEASE_VERSION_SIZE];
     if (release_current(host->root, current, error) < 0) return -1;
+    if (reserve_keep(host->upkeep, error) < 0)
+        return error_prefix(error, "%s", host->spec.plan->service.root);
     ledger_begin(ledger, host->spec.change, current[0] ? current : NULL, host->spec.version);
     return load_releases(host, error);
 }
@@ -215,7 +218,8 @@ static int run_step(Host *host, const HostStep *step, Error *error) {
     host->step = step->name;
     host->ledger.step = step->name;
     if (step->intend) step->intend(host);
-    if (ledger_save(&host->ledger, error) < 0) return -1;
+    if (ledger_save(&host->ledger, error) < 0)
+        return error_prefix(error, "%s", host->spec.plan->service.root);
     JSON_AUTO detail = json_object();
     host->detail = detail;
     json_t *started = say_begin(host, "step.started");

@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "base/reserve.h"
 #include <errno.h>
 #include <stddef.h>
 #include <string.h>
@@ -97,9 +98,15 @@ int ledger_save(const Ledger *ledger, Error *error) {
     json_object_set(document, "steps", ledger->steps);
     json_object_set(document, "answers", ledger->answers);
     FREE_AUTO char *text = json_text(document);
-    if (file_replace(ledger->dir, LEDGER_FILE, text, strlen(text), 0600, error) < 0)
-        return error_prefix(error, "cannot write this host's ledger");
-    return 0;
+    Error failure = {0};
+    int result = file_replace(ledger->dir, LEDGER_FILE, text, strlen(text), 0600, &failure);
+    bool back =
+        ledger->stopped || ledger->order.kind == ORDER_ROLLBACK; /* what is begun must come to an end */
+    if (result < 0 && back && reserve_release(ledger->dir, &failure))
+        result = file_replace(ledger->dir, LEDGER_FILE, text, strlen(text), 0600, &failure);
+    if (result == 0) return 0;
+    if (error) *error = failure;
+    return error_prefix(error, "cannot write this host's ledger");
 }
 
 void ledger_begin(Ledger *ledger, const char *change, const char *old_version, const char *new_version) {

@@ -42,7 +42,8 @@ typedef struct Ledger {
 
 /* Missing: an empty one. `dir` must outlive it. */
 int ledger_load(Arena *arena, int dir, Ledger *out, Error *error);
-/* Durable when it returns 0. */
+/* Durable when it returns 0. On a full disk the room set aside (base/reserve.h) is given up once
+ * the service was stopped, and to put things back. */
 int ledger_save(const Ledger *ledger, Error *error);
 void ledger_free(Ledger *ledger);
 

@@ -52,15 +52,23 @@ static int append_all(Journal *journal, json_t *const *events, size_t count, Err
     return journal->driver->commit(journal->self, error);
 }
 
+static int append_once(Journal *journal, json_t *const *events, size_t count, Error *error) {
+    if (journal->driver->begin(journal->self, error) < 0) return -1;
+    int result = append_all(journal, events, count, error);
+    if (result < 0) journal->driver->cancel(journal->self);
+    return result;
+}
+
 int journal_append(Journal *journal, json_t *const *events, size_t count, Error *error) {
     if (count == 0) return 0;
-    int result = journal->driver->begin(journal->self, error);
-    if (result == 0) {
-        result = append_all(journal, events, count, error);
-        if (result < 0) journal->driver->cancel(journal->self);
-    }
-    if (result < 0) error_prefix(error, "cannot write to the journal");
-    return result;
+    Error failure = {0};
+    const JournalDriver *driver = journal->driver;
+    int result = append_once(journal, events, count, &failure);
+    if (result < 0 && driver->make_room && driver->make_room(journal->self, &failure))
+        result = append_once(journal, events, count, &failure);
+    if (result == 0) return 0;
+    if (error) *error = failure;
+    return error_prefix(error, "cannot write to the journal");
 }
 
 typedef struct Visitor {

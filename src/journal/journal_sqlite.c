@@ -1,20 +1,27 @@
 #include "journal/journal_sqlite.h"
 #include "base/cleanup.h"
+#include "base/reserve.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { FORMAT = 1, BUSY_TIMEOUT_MS = 30000 };
 
 typedef struct Sqlite {
+    int folder; /* where the room for bad times is set aside */
     sqlite3 *database;
     sqlite3_stmt *insert, *last, *read, *read_change;
 } Sqlite;
 
 static int fail(Sqlite *self, const char *doing, Error *error) {
-    return error_set(error, ERROR_SYSTEM, "%s: %s", doing, sqlite3_errmsg(self->database));
+    error_set(error, ERROR_SYSTEM, "%s: %s", doing, sqlite3_errmsg(self->database));
+    bool full = sqlite3_errcode(self->database) == SQLITE_FULL;
+    if (error) error->number = full ? ENOSPC : sqlite3_system_errno(self->database);
+    return -1;
 }
 
 static int execute(Sqlite *self, const char *statement, Error *error) {
@@ -25,6 +32,10 @@ static int execute(Sqlite *self, const char *statement, Error *error) {
 static int sqlite_begin(void *context, Error *error) { return execute(context, "BEGIN IMMEDIATE", error); }
 static int sqlite_commit(void *context, Error *error) { return execute(context, "COMMIT", error); }
 static void sqlite_cancel(void *context) { execute(context, "ROLLBACK", NULL); }
+
+static bool sqlite_make_room(void *context, const Error *error) {
+    return reserve_release(((Sqlite *)context)->folder, error);
+}
 
 static int sqlite_last(void *context, int64_t *sequence, Digest *hash, Error *error) {
     Sqlite *self = context;
@@ -99,6 +110,7 @@ static void sqlite_close(void *context) {
     sqlite3_finalize(self->read);
     sqlite3_finalize(self->read_change);
     sqlite3_close(self->database);
+    if (self->folder >= 0) close(self->folder);
     free(self);
 }
 
@@ -106,6 +118,7 @@ static const JournalDriver sqlite_driver = {
     .begin = sqlite_begin,
     .commit = sqlite_commit,
     .cancel = sqlite_cancel,
+    .make_room = sqlite_make_room,
     .last = sqlite_last,
     .insert = sqlite_insert,
     .read = sqlite_read,
@@ -171,6 +184,9 @@ int journal_sqlite_open(const char *path, Journal **out, Error *error) {
     if (make(path, error) < 0) return -1;
     Sqlite *self = calloc(1, sizeof *self);
     if (!self) abort();
+    FREE_AUTO char *copy = strdup(path);
+    if (!copy) abort();
+    self->folder = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int result = 0;
     if (sqlite3_open_v2(path, &self->database, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) !=
         SQLITE_OK)
