@@ -188,7 +188,9 @@ def an_old_version_that_had_died_is_up_again_after_a_rollback(site):
 @test
 def one_that_dies_once_is_started_again(site):
     site.install("1.0")
-    run = site.start("run", site.plan(site.package("2.0"), soak="2s"))
+    health = [{"http": {"url": "http://127.0.0.1:${vars.port}/"}, "every": "50ms", "healthy_after": 2, "fail_after": 100,
+               "deadline": "10s"}]
+    run = site.start("run", site.plan(site.package("2.0"), soak="3s", health=health))
     site.wait_event("stage.soaking")
     os.kill(site.pid(), 9)
     run.end(0)
@@ -227,7 +229,7 @@ def hooks_run_and_a_failing_one_is_put_back(site):
     assert (site.roots[0] / "shared" / "hooks").read_text().count("\n") == 3
     broken = {**hooks, "after_start": {"run": ["sh", "-c", "echo the hook is unwell >&2; exit 3"]}}
     site.run("run", site.plan(site.package("3.0", files=files, manifest={"hooks": broken})),
-             status=4).says("after_start", "the hook is unwell")
+             status=4).says("hook", "the hook is unwell")
     site.expect("2.0")
 
 

@@ -201,6 +201,20 @@ def a_new_version_that_fills_the_disk_outside_its_data_is_put_back(site):
 
 
 @test
+def everything_on_one_disk_that_a_new_version_fills_is_put_back(site):
+    roots, _, _ = on_disk(site)
+    site.state = roots.path / "state"
+    site.install("1.0")
+    data = site.data()
+    roots.leave(3 << 20)
+    site.run("run", site.plan(site.package("2.0", "migrates", "fills:full")), status=None)
+    (site.roots[0] / "full").unlink()
+    if site.outcome() != "rolled_back":
+        site.run("rollback", site.change())
+    site.expect("1.0", data=data)
+
+
+@test
 def a_service_that_filled_its_own_disk_is_not_stopped(site):
     roots, store, _ = on_disk(site)
     site.install("1.0", restore_point__to=str(store.path))

@@ -151,7 +151,8 @@ def a_restore_point_damaged_before_the_rollback_is_found_and_data_is_left_alone(
     done.says("web1", "the data was left as it is", "damaged")
     assert site.data() == data, "the data was touched"
     assert site.outcome() == "failed"
-    site.run("rollback", site.change())  # without --restore-data: the way out
+    done.says("--keep-data")
+    site.run("rollback", site.change(), "--keep-data").says("the data stays as it is")
     assert served(site.ports[0]) == "service 1.0 plain" and site.data() == data
 
 
