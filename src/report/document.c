@@ -110,7 +110,7 @@ void document_cell(DocumentTable *table, Span span) {
 void document_add(DocumentTable *table, Span span) {
     assert(table->last && table->last->last);
     DocumentCell *cell = table->last->last;
-    if (!span.text) return;
+    if (!span.text || !*span.text) return;
     if (cell->count == cell->capacity) {
         size_t capacity = cell->capacity ? cell->capacity * 2 : 2;
         Span *spans = ARENA_ARRAY(table->arena, capacity, Span);

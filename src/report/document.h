@@ -131,7 +131,7 @@ void document_column(DocumentTable *table, const char *title, bool number);
 void document_row(DocumentTable *table, DocumentTone tone);
 /* A further cell of the last row; missing ones at its end are empty. */
 void document_cell(DocumentTable *table, Span span);
-/* More in the last cell. */
+/* More in the last cell; an empty text is nothing. */
 void document_add(DocumentTable *table, Span span);
 /* A row of document_facts(). */
 void document_fact(DocumentTable *table, const char *name, Span value);

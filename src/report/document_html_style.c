@@ -56,7 +56,7 @@ const char document_html_style[] =
     "th:last-child,td:last-child{padding-right:0}\n"
     "thead th{color:var(--soft);font-weight:600;font-size:.9em;border-bottom:1.5px solid var(--faint);"
     "white-space:nowrap}\n"
-    "tbody th{font-weight:600}tbody tr[class]{color:var(--ink)}\n"
+    "tbody th{font-weight:600}tbody th time{font-weight:400}tbody tr[class]{color:var(--ink)}\n"
     "th.number,td.number{text-align:right;white-space:nowrap}\n"
     "td{overflow-wrap:break-word}\n"
     "table.timeline tbody th{font-weight:400;color:var(--soft);position:relative;padding-left:24px;"

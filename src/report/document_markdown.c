@@ -6,24 +6,31 @@
 /* Where a text stands decides how a line break is written. */
 typedef enum Place { PLACE_LINE, PLACE_TABLE } Place;
 
-/* At the beginning of a line these would begin a list, a heading or a rule; elsewhere they are text. */
-static bool begins_something(uint32_t c) { return c == '-' || c == '+' || c == '=' || c == '#'; }
-
 static bool is_special(uint32_t c) { return c < 0x80 && strchr("\\`*_[]|~$", (int)c) != NULL; }
 
+/* How many characters of a line's beginning would begin a list, a heading or a rule; the last of them is what
+ * must be escaped. 0: none. */
+static size_t beginning(const char *line) {
+    size_t digits = strspn(line, "0123456789");
+    if (digits && (line[digits] == '.' || line[digits] == ')') && strchr(" \n", line[digits + 1]))
+        return digits + 1; /* strchr finds the end as well */
+    return *line && strchr("-+=#", *line) ? 1 : 0;
+}
+
 static void put_text(Buffer *out, const char *text, Place place) {
-    bool first = true;
-    for (uint32_t c; (c = character_next(&text)); first = c == '\n') {
-        if (c == '\n')
+    size_t marked = beginning(text);
+    for (uint32_t c; (c = character_next(&text)); marked -= marked > 0) {
+        if (c == '\n') {
             buffer_text_append(out, place == PLACE_TABLE ? "<br>" : "  \n");
-        else if (c == '<')
+            marked = place == PLACE_TABLE ? 0 : beginning(text) + 1;
+        } else if (c == '<') {
             buffer_text_append(out, "&lt;");
-        else if (c == '>')
+        } else if (c == '>') {
             buffer_text_append(out, "&gt;");
-        else if (c == '&')
+        } else if (c == '&') {
             buffer_text_append(out, "&amp;");
-        else {
-            if (is_special(c) || (first && begins_something(c))) buffer_text_append(out, "\\");
+        } else {
+            if (is_special(c) || marked == 1) buffer_text_append(out, "\\");
             character_put(out, c);
         }
     }
