@@ -187,8 +187,8 @@ static void print_line(Live *live, const json_t *event, Colour which, const char
     printf("%s %s%s%s\n", buffer_text(&line), colour(live, which), text, colour(live, PLAIN));
 }
 
-__attribute__((format(printf, 4, 5))) static void say(Live *live, const json_t *event, Colour which,
-                                                      const char *format, ...) {
+__attribute__((format(printf, 4, 5))) static void live_say(Live *live, const json_t *event, Colour which,
+                                                           const char *format, ...) {
     BUFFER_AUTO text = {0};
     va_list arguments;
     va_start(arguments, format);
@@ -244,13 +244,13 @@ static void step_done(Live *live, const Rollout *rollout, const json_t *event) {
 
 static void step_failed(Live *live, const Rollout *rollout, const json_t *event) {
     (void)rollout;
-    say(live, event, RED, "%s: %s", cli_text(live->cli, words_step(json_get_text(event, "step", ""))),
-        localized(live, event, "error"));
+    live_say(live, event, RED, "%s: %s", cli_text(live->cli, words_step(json_get_text(event, "step", ""))),
+             localized(live, event, "error"));
 }
 
 static void opened(Live *live, const Rollout *rollout, const json_t *event) {
-    say(live, event, BOLD, "%s: %s → %s, %zu hosts", rollout->change, rollout->plan->service.name,
-        rollout->version, rollout->host_count);
+    live_say(live, event, BOLD, "%s: %s → %s, %zu hosts", rollout->change, rollout->plan->service.name,
+             rollout->version, rollout->host_count);
 }
 
 static void batch_started(Live *live, const Rollout *rollout, const json_t *event) {
@@ -260,60 +260,60 @@ static void batch_started(Live *live, const Rollout *rollout, const json_t *even
     json_t *name;
     json_array_foreach(json_object_get(event, "hosts"), index, name)
         buffer_printf(&names, "%s%s", index ? ", " : "", json_string_value(name));
-    say(live, event, BOLD, "stage %s, batch %d: %s", json_get_text(event, "stage", ""),
-        (int)json_get_integer(event, "batch", 0), buffer_text(&names));
+    live_say(live, event, BOLD, "stage %s, batch %d: %s", json_get_text(event, "stage", ""),
+             (int)json_get_integer(event, "batch", 0), buffer_text(&names));
 }
 
 static void soaking(Live *live, const Rollout *rollout, const json_t *event) {
     (void)rollout;
     char time[QUANTITY_TEXT_SIZE];
-    say(live, event, PLAIN, "stage %s is watched for %s", json_get_text(event, "stage", ""),
-        quantity_duration_text(json_get_integer(event, "soak_ms", 0), time));
+    live_say(live, event, PLAIN, "stage %s is watched for %s", json_get_text(event, "stage", ""),
+             quantity_duration_text(json_get_integer(event, "soak_ms", 0), time));
 }
 
 static void stage_passed(Live *live, const Rollout *rollout, const json_t *event) {
     (void)rollout;
-    say(live, event, GREEN, "stage %s passed", json_get_text(event, "stage", ""));
+    live_say(live, event, GREEN, "stage %s passed", json_get_text(event, "stage", ""));
 }
 
 static void failing(Live *live, const Rollout *rollout, const json_t *event) {
-    say(live, event, RED,
-        rollout->switch_count ? "stopping, and putting back what was: %s"
-                              : "refused, nothing was switched: %s",
-        localized(live, event, "why"));
+    live_say(live, event, RED,
+             rollout->switch_count ? "stopping, and putting back what was: %s"
+                                   : "refused, nothing was switched: %s",
+             localized(live, event, "why"));
 }
 
 static void held(Live *live, const Rollout *rollout, const json_t *event) {
     (void)rollout;
-    say(live, event, RED, "held for a person to decide: %s", localized(live, event, "why"));
+    live_say(live, event, RED, "held for a person to decide: %s", localized(live, event, "why"));
 }
 
 static void paused(Live *live, const Rollout *rollout, const json_t *event) {
     (void)rollout;
-    say(live, event, YELLOW, "paused: %s", localized(live, event, "why"));
+    live_say(live, event, YELLOW, "paused: %s", localized(live, event, "why"));
 }
 
 static void controlled(Live *live, const Rollout *rollout, const json_t *event) {
     (void)rollout;
     const char *why = json_get_text(event, "why", NULL);
-    say(live, event, YELLOW, "%s by %s%s%s", json_get_text(event, "type", "") + strlen("control."),
-        json_get_text(event, "by", "?"), why ? ": " : "", why ? why : "");
+    live_say(live, event, YELLOW, "%s by %s%s%s", json_get_text(event, "type", "") + strlen("control."),
+             json_get_text(event, "by", "?"), why ? ": " : "", why ? why : "");
 }
 
 static void sick(Live *live, const Rollout *rollout, const json_t *event) {
     (void)rollout;
     if (strcmp(json_get_text(event, "verdict", ""), "fail") != 0) return;
-    say(live, event, RED, "unhealthy: %s", localized(live, event, "error"));
+    live_say(live, event, RED, "unhealthy: %s", localized(live, event, "error"));
 }
 
 static void lost(Live *live, const Rollout *rollout, const json_t *event) {
     (void)rollout;
-    say(live, event, RED, "lost: nothing was heard of it before its deadline");
+    live_say(live, event, RED, "lost: nothing was heard of it before its deadline");
 }
 
 static void by_itself(Live *live, const Rollout *rollout, const json_t *event) {
     (void)rollout;
-    say(live, event, YELLOW, "it heard no confirmation in time and rolled back by itself");
+    live_say(live, event, YELLOW, "it heard no confirmation in time and rolled back by itself");
 }
 
 static const struct {

@@ -6,7 +6,7 @@ from source import calls, code_of, line_of, strings_in, unescape
 
 # Functions whose argument at that place is a message id: its Chinese text stands in po/zh.po.
 MESSAGE_ARGUMENT = {"error_set": 2, "error_errno": 3, "error_prefix": 1, "error_hint": 1, "text_in": 1, "TEXT": 0,
-                    "cli_print": 1}
+                    "cli_print": 1, "cli_text": 1, "live_say": 3}
 CONVERSION = re.compile(r"%[-+ #0']*(\*|\d+)?(?:\.(\*|\d+))?(hh|h|ll|l|j|z|t|L)?([a-zA-Z%])")
 
 
