@@ -167,10 +167,13 @@ static int in_bounds(Decoder *decoder, const Field *field, const Node *node, con
     return at(decoder, node, path);
 }
 
-static const char *amount_notation(unsigned amounts) {
-    if (amounts == (AMOUNT_COUNT | AMOUNT_PERCENT)) return "a number or a percentage such as 25%";
-    if (amounts == (AMOUNT_SIZE | AMOUNT_PERCENT)) return "a size such as 512MiB or a percentage such as 15%";
-    return "a number";
+/* Says which notations there are. */
+static int not_an_amount(Error *error, unsigned amounts, const char *text) {
+    if (amounts == (AMOUNT_SIZE | AMOUNT_PERCENT))
+        return error_set(error, ERROR_INVALID,
+                         "expected a size such as 512MiB or a percentage such as 15%%, found “%s”", text);
+    return error_set(error, ERROR_INVALID, "expected a number or a percentage such as 25%%, found “%s”",
+                     text);
 }
 
 static int decode_number(Decoder *decoder, const Field *field, const Node *node, const char *path,
@@ -200,8 +203,9 @@ static int decode_number(Decoder *decoder, const Field *field, const Node *node,
 static int decode_scalar(Decoder *decoder, const Field *field, const Node *node, const char *path,
                          void *target) {
     if (node->kind != NODE_SCALAR) {
-        error_set(decoder->error, ERROR_INVALID, "expected a single value, found a %s",
-                  node->kind == NODE_LIST ? "list" : "map");
+        error_set(decoder->error, ERROR_INVALID,
+                  node->kind == NODE_LIST ? "expected a single value, found a list"
+                                          : "expected a single value, found a map");
         return at(decoder, node, path);
     }
     if (field->type == FIELD_STRING) return decode_string(decoder, field, node, path, target);
@@ -218,8 +222,7 @@ static int decode_scalar(Decoder *decoder, const Field *field, const Node *node,
     }
     Amount amount = {0};
     if (!parse_amount(node->text, field->amounts, &amount)) {
-        error_set(decoder->error, ERROR_INVALID, "expected %s, found “%s”", amount_notation(field->amounts),
-                  node->text);
+        not_an_amount(decoder->error, field->amounts, node->text);
         return at(decoder, node, path);
     }
     if (in_bounds(decoder, field, node, path, amount.value) < 0) return -1;

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/quantity.h"
 #include "model/schema.h"
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct ObjectList {
@@ -11,10 +12,8 @@ typedef struct ObjectList {
 } ObjectList;
 
 static json_t *encode_amount(const Field *field, const Amount *amount) {
-    char text[QUANTITY_TEXT_SIZE];
     if (amount->percent) return json_sprintf("%d%%", (int)amount->value);
     if (!(field->amounts & AMOUNT_SIZE)) return json_integer(amount->value);
-    quantity_size_text((uint64_t)amount->value, text);
     return json_sprintf("%" JSON_INTEGER_FORMAT "B", (json_int_t)amount->value);
 }
 
@@ -187,9 +186,18 @@ int schema_expand(const Schema *schema, Arena *arena, const void *value, SchemaR
 
 static json_t *publish_object(const Schema *schema);
 
+static json_t *publish_integer(const Field *field) {
+    json_t *integer = json_pack("{s:s, s:I}", "type", "integer", "minimum", (json_int_t)field->minimum);
+    if (field->maximum) json_object_set_new(integer, "maximum", json_integer(field->maximum));
+    return integer;
+}
+
+/* Plain 8080 and 1.10 are text where text is wanted, whatever an editor takes them for. */
+static json_t *publish_text(void) { return json_pack("{s:[s,s]}", "type", "string", "number"); }
+
 static json_t *publish_scalar(const Field *field) {
     switch (field->type) {
-    case FIELD_INTEGER: return json_pack("{s:s}", "type", "integer");
+    case FIELD_INTEGER: return publish_integer(field);
     case FIELD_BOOL: return json_pack("{s:s}", "type", "boolean");
     case FIELD_DURATION: return json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+(ms|s|m|h|d)$");
     case FIELD_AMOUNT:
@@ -199,6 +207,7 @@ static json_t *publish_scalar(const Field *field) {
                          "^[0-9]+%?$");
     default: break;
     }
+    if (!field->pattern && !field->choices) return publish_text();
     json_t *string = json_pack("{s:s}", "type", "string");
     if (field->pattern) json_object_set_new(string, "pattern", json_string(field->pattern));
     if (field->choices) {
@@ -210,25 +219,30 @@ static json_t *publish_scalar(const Field *field) {
     return string;
 }
 
+static json_t *publish_default(const Field *field) {
+    if (field->type == FIELD_BOOL) return json_boolean(strcmp(field->fallback, "true") == 0);
+    if (field->type == FIELD_INTEGER || (field->amounts & AMOUNT_COUNT && !strchr(field->fallback, '%')))
+        return json_integer(strtoll(field->fallback, NULL, 10));
+    return json_string(field->fallback);
+}
+
 static json_t *publish_field(const Field *field) {
     json_t *published;
     switch (field->type) {
-    case FIELD_STRINGS:
-        published = json_pack("{s:s, s:{s:s}}", "type", "array", "items", "type", "string");
-        break;
+    case FIELD_STRINGS: published = json_pack("{s:s, s:o}", "type", "array", "items", publish_text()); break;
     case FIELD_PAIRS:
-        published = json_pack("{s:s, s:{s:[s,s]}}", "type", "object", "additionalProperties", "type",
-                              "string", "number");
+        published = json_pack("{s:s, s:o}", "type", "object", "additionalProperties", publish_text());
         break;
     case FIELD_OBJECT:
     case FIELD_OPTIONAL: published = publish_object(field->schema); break;
     case FIELD_OBJECTS:
         published = json_pack("{s:s, s:o}", "type", "array", "items", publish_object(field->schema));
-        if (field->required) json_object_set_new(published, "minItems", json_integer(1));
         break;
     default: published = publish_scalar(field); break;
     }
-    if (field->fallback) json_object_set_new(published, "default", json_string(field->fallback));
+    if (field->required && (field->type == FIELD_OBJECTS || field->type == FIELD_STRINGS))
+        json_object_set_new(published, "minItems", json_integer(1));
+    if (field->fallback) json_object_set_new(published, "default", publish_default(field));
     if (field->text) json_object_set_new(published, "description", json_string(field->text));
     return published;
 }
