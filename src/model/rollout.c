@@ -282,13 +282,15 @@ static bool fold_batch_started(Fold *fold) {
     return true;
 }
 
+static void begin_soak(const Rollout *rollout, RolloutStage *stage, int64_t now_ms) {
+    stage->state = STAGE_SOAKING;
+    stage->soak_from_ms = now_ms;
+    stage->soak_until_ms = now_ms + rollout->plan->rollout.stages.items[stage - rollout->stages].soak_ms;
+}
+
 static bool fold_stage_soaking(Fold *fold) {
     if (!fold->stage) return false;
-    const Plan *plan = fold->rollout->plan;
-    size_t index = (size_t)(fold->stage - fold->rollout->stages);
-    fold->stage->state = STAGE_SOAKING;
-    fold->stage->soak_from_ms = fold->time_ms;
-    fold->stage->soak_until_ms = fold->time_ms + plan->rollout.stages.items[index].soak_ms;
+    begin_soak(fold->rollout, fold->stage, fold->time_ms);
     return true;
 }
 
@@ -303,10 +305,21 @@ static bool fold_started(Fold *fold) {
     return true;
 }
 
+/* Nobody has watched since the last engine ended, for however long that was, and the clock may have been set:
+ * what was seen before is no pass (I11), the soak begins anew, and no time from before is waited for. */
 static bool fold_engine_started(Fold *fold) {
     Rollout *rollout = fold->rollout;
     rollout->watch_from_ms = fold->time_ms;
     rollout->prepare_only = json_get_bool(fold->event, "prepare_only", false);
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        RolloutHost *host = &rollout->hosts[i];
+        if (host->health == VERDICT_PASS) host->health = VERDICT_INCONCLUSIVE;
+        host->health_ms = 0;
+        host->order_given_ms = host->healthy_ms = fold->time_ms;
+    }
+    for (size_t i = 0; i < rollout->stage_count; i++)
+        if (rollout->stages[i].state == STAGE_SOAKING)
+            begin_soak(rollout, &rollout->stages[i], fold->time_ms);
     return true;
 }
 
