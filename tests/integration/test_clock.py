@@ -3,6 +3,7 @@
 import glob
 import os
 import signal
+import time
 
 from support import Skip, main, test, wait_for
 
@@ -70,6 +71,16 @@ def set_back_years_between_changes_keeps_ids_and_chain(site):
     assert len(set(changes)) == 3, changes
     site.run("rollback", site.change())
     site.expect("2.0")
+
+
+@test
+def a_run_again_in_the_soak_watches_all_of_it(site):
+    """The time in which nobody watched does not count: invariant I11."""
+    plan = interrupted_in_the_soak(site, "1s")
+    time.sleep(1.2)
+    site.run("run", plan)
+    site.expect("2.0")
+    assert watched_before_confirm(site) > 0, "confirmed without having looked"
 
 
 @test
