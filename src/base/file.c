@@ -12,6 +12,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+enum { TEMPORARY_NAME_MAX = 200, TEMPORARY_SUFFIX_SIZE = 9 };
+
 static int open_resolved(int dir, const char *path, int flags, mode_t mode, uint64_t resolve) {
     struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = resolve};
     if (flags & (O_CREAT | __O_TMPFILE)) how.mode = mode & 07777;
@@ -125,9 +127,9 @@ static int write_synced(int dir, const char *temporary, const void *bytes, size_
 }
 
 int file_replace(int dir, const char *name, const void *bytes, size_t size, mode_t mode, Error *error) {
-    char suffix[9], temporary[NAME_MAX + 1];
+    char suffix[TEMPORARY_SUFFIX_SIZE], temporary[NAME_MAX + 1];
     random_name(suffix, sizeof suffix);
-    if (snprintf(temporary, sizeof temporary, ".%.200s.%s~", name, suffix) < 0) abort();
+    if (snprintf(temporary, sizeof temporary, ".%.*s.%s~", TEMPORARY_NAME_MAX, name, suffix) < 0) abort();
     if (write_synced(dir, temporary, bytes, size, mode, error) < 0) {
         unlinkat(dir, temporary, 0);
         return error_prefix(error, "cannot write %s", name);
@@ -138,6 +140,27 @@ int file_replace(int dir, const char *name, const void *bytes, size_t size, mode
         return -1;
     }
     return file_sync_dir(dir, error);
+}
+
+/* ".NAME.xxxxxxxx~", as file_replace() made it up? */
+static bool is_temporary_of(const char *name, const char *entry) {
+    size_t length = strnlen(name, TEMPORARY_NAME_MAX);
+    return entry[0] == '.' && strncmp(entry + 1, name, length) == 0 && entry[1 + length] == '.' &&
+           strlen(entry + 1 + length) == TEMPORARY_SUFFIX_SIZE + 1 &&
+           entry[1 + length + TEMPORARY_SUFFIX_SIZE] == '~';
+}
+
+int file_replace_tidy(int dir, const char *name, Error *error) {
+    int again = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = again < 0 ? NULL : fdopendir(again);
+    if (!listing) {
+        if (again >= 0) close(again);
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot list a folder");
+    }
+    for (struct dirent *entry; (entry = readdir(listing));)
+        if (is_temporary_of(name, entry->d_name)) unlinkat(dir, entry->d_name, 0);
+    closedir(listing);
+    return 0;
 }
 
 int file_sync_dir(int dir, Error *error) {

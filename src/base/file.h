@@ -33,6 +33,9 @@ int file_read(int dir, const char *path, size_t limit, Buffer *out, Error *error
 int file_write_all(int fd, const void *bytes, size_t size, Error *error);
 /* Replace `name` (one component) in `dir` in one durable step. */
 int file_replace(int dir, const char *name, const void *bytes, size_t size, mode_t mode, Error *error);
+/* Remove what replacing `name` left behind where it was cut off by a crash. For whoever alone may replace it.
+ */
+int file_replace_tidy(int dir, const char *name, Error *error);
 /* fsync a directory, so that the names in it last. */
 int file_sync_dir(int dir, Error *error);
 /* syncfs: everything written to the file system that holds `dir`. */

@@ -148,6 +148,23 @@ static void test_a_failed_replacement_leaves_the_old_and_no_rest(void **state) {
     check_content(folder->fd, name, "x");
 }
 
+static void test_tidies_after_replacements_that_were_cut_off(void **state) {
+    TestFolder *folder = *state;
+    static const char *const kept[] = {"f",        ".f.abcd2345",   ".ff.abcd2345~",
+                                       ".f.abcd~", ".f.abcd23456~", "f.abcd2345~"};
+    char name[NAME_MAX + 1], left[NAME_MAX + 1];
+    memset(name, 'n', NAME_MAX);
+    name[NAME_MAX] = '\0';
+    snprintf(left, sizeof left, ".%.200s.abcd2345~", name);
+    put(folder->fd, left, "half");
+    put(folder->fd, ".f.abcd2345~", "half");
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) put(folder->fd, kept[i], "");
+    assert_int_equal(file_replace_tidy(folder->fd, "f", NULL), 0);
+    assert_int_equal(file_exists(folder->fd, ".f.abcd2345~", NULL), 0);
+    assert_int_equal(file_replace_tidy(folder->fd, name, NULL), 0);
+    assert_int_equal(count_names(folder), sizeof kept / sizeof *kept);
+}
+
 static void test_a_full_disk_leaves_the_old_and_no_rest(void **state) {
     TestFolder *folder = *state;
     if (mount("upkeep-test", folder->path, "tmpfs", MS_NOSUID | MS_NODEV, "size=64k") != 0)
@@ -252,6 +269,7 @@ int main(void) {
         test_in_folder(test_a_file_too_large_leaves_nothing_behind),
         test_in_folder(test_replaces_whole_files),
         test_in_folder(test_a_failed_replacement_leaves_the_old_and_no_rest),
+        test_in_folder(test_tidies_after_replacements_that_were_cut_off),
         test_in_folder(test_a_full_disk_leaves_the_old_and_no_rest),
         test_in_folder(test_removes_trees_but_follows_no_link),
         test_in_folder(test_does_not_remove_into_a_mount),
