@@ -76,6 +76,7 @@ static int open_all(Host *host, Error *error) {
     if (file_open_dir_beneath(host->root, ".upkeep", 0700, &host->upkeep, error) < 0)
         return error_prefix(error, "%s", root);
     if (take_lock(host, error) < 0) return -1;
+    if (ledger_tidy(host->upkeep, error) < 0) return -1;
     if (ledger_load(host->arena, host->upkeep, &host->ledger, error) < 0) return -1;
     if (begin_change(host, error) < 0) return -1;
     if (host->ledger.order_open && host->ledger.by_itself) return host_roll_back_by_itself(host, error);

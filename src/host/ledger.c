@@ -109,6 +109,8 @@ int ledger_save(const Ledger *ledger, Error *error) {
     return error_prefix(error, "cannot write this host's ledger");
 }
 
+int ledger_tidy(int dir, Error *error) { return file_replace_tidy(dir, LEDGER_FILE, error); }
+
 void ledger_begin(Ledger *ledger, const char *change, const char *old_version, const char *new_version) {
     Ledger fresh = {
         .arena = ledger->arena, .dir = ledger->dir, .steps = json_array(), .answers = json_object()};

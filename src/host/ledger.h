@@ -45,6 +45,8 @@ int ledger_load(Arena *arena, int dir, Ledger *out, Error *error);
 /* Durable when it returns 0. On a full disk the room set aside (base/reserve.h) is given up once
  * the service was stopped, and to put things back. */
 int ledger_save(const Ledger *ledger, Error *error);
+/* Remove what saving left behind where it was cut off. For whoever holds the host's lock. */
+int ledger_tidy(int dir, Error *error);
 void ledger_free(Ledger *ledger);
 
 /* Forget the last change, begin `change`. Not saved. */

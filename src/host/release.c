@@ -133,7 +133,7 @@ int release_remember(int root, const Release *release, const Tree *tree, Error *
     JSON_AUTO document = record_document(release);
     FREE_AUTO char *text = json_text(document);
     if (open_record(root, release->version, true, &dir, error) < 0) return -1;
-    if (write_tree(dir, tree, error) < 0 ||
+    if (write_tree(dir, tree, error) < 0 || file_replace_tidy(dir, "record.json", error) < 0 ||
         file_replace(dir, "record.json", text, strlen(text), 0600, error) < 0)
         return error_prefix(error, "cannot write the record of release %s", release->version);
     if (file_open_dir_beneath(root, RECORDS, 0700, &records, error) < 0) return -1;

@@ -212,6 +212,7 @@ int restore_point_write_proof(Store *store, const RestorePoint *point, Error *er
     FD_AUTO dir = file_open_no_links(store_points_dir(store), point->id, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot read the restore point %s", point->id);
+    if (file_replace_tidy(dir, "proof.json", error) < 0) return -1;
     return file_replace(dir, "proof.json", text, strlen(text), 0600, error);
 }
 

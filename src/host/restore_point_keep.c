@@ -98,6 +98,7 @@ int restore_point_collect(Store *store, uint64_t *freed_bytes, Error *error) {
     int result = mark_all(&collecting, error);
     StoreSweep sweep = {is_needed, mark_all, &collecting};
     if (result == 0) result = store_sweep(store, &sweep, freed_bytes, error);
+    if (result == 0) result = store_forget_proofs(store, error);
     if (result == 0) result = store_tidy(store, error);
     free(collecting.marked.ids);
     digest_list_free(&collecting.needed);
@@ -130,10 +131,10 @@ int restore_point_prune(Store *store, const char *service, const char *host, siz
     free(kept.ids);
     if (result < 0) return -1;
     if (removed) *removed = count;
-    if (count == 0) return 0;
-    Error collecting = {0};
-    if (restore_point_collect(store, NULL, &collecting) == 0 || collecting.kind == ERROR_REFUSED) return 0;
-    if (error) *error = collecting;
+    Error tidying = {0}; /* without a point to remove there may still be what a crash has left */
+    result = count ? restore_point_collect(store, NULL, &tidying) : store_tidy(store, &tidying);
+    if (result == 0 || tidying.kind == ERROR_REFUSED) return 0;
+    if (error) *error = tidying;
     return -1;
 }
 

@@ -76,7 +76,7 @@ static int take_lock(Place *place, Error *error) {
             return error_set(error, ERROR_REFUSED, "another start or stop of it is still going on");
         clock_sleep_ms(POLL_MS);
     }
-    return 0;
+    return service_record_tidy(place->folder, error);
 }
 
 static int place_open(const ServiceContext *context, Place *out, Error *error) {

@@ -64,6 +64,8 @@ int service_record_save(int folder, const ServiceRecord *record, Error *error) {
     return file_replace(folder, RECORD_NAME, text, strlen(text), 0600, error);
 }
 
+int service_record_tidy(int folder, Error *error) { return file_replace_tidy(folder, RECORD_NAME, error); }
+
 int service_record_remove(int folder, Error *error) {
     if (unlinkat(folder, RECORD_NAME, 0) != 0 && errno != ENOENT)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s", RECORD_NAME);

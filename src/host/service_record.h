@@ -29,4 +29,6 @@ typedef struct ServiceRecord {
  * understood. */
 int service_record_load(int folder, ServiceRecord *out, Error *error);
 int service_record_save(int folder, const ServiceRecord *record, Error *error);
+/* Remove what saving left behind where it was cut off. For whoever holds the service's lock. */
+int service_record_tidy(int folder, Error *error);
 int service_record_remove(int folder, Error *error);

@@ -199,7 +199,9 @@ int store_add_proofs(Store *store, const StoreProof *proofs, size_t count, Error
     return result;
 }
 
-static int compact_proofs(Store *store, Error *error) {
+int store_forget_proofs(Store *store, Error *error) {
+    FD_AUTO lock = -1;
+    if (store_lock(store, STORE_EXCLUSIVE, &lock, error) < 0) return -1;
     pthread_mutex_lock(&store->guard);
     /* Read the log again: others may have added to it since. */
     store_proofs_free(&store->proofs);
@@ -351,7 +353,10 @@ int store_tidy(Store *store, Error *error) {
     if (store_lock(store, STORE_EXCLUSIVE, &lock, error) < 0) return -1;
     /* Under the lock nothing in temporary/ belongs to the living; removing may take long, so it comes after.
      */
-    if (each_temporary(store, declare_leftover, error) < 0 || compact_proofs(store, error) < 0) return -1;
+    if (each_temporary(store, declare_leftover, error) < 0 ||
+        file_replace_tidy(store->dir, "proofs", error) < 0 ||
+        file_replace_tidy(store->dir, "format", error) < 0)
+        return -1;
     close(fd_take(&lock));
     return each_temporary(store, bury, error);
 }

@@ -118,5 +118,7 @@ int store_sweep(Store *store, const StoreSweep *sweep, uint64_t *freed_bytes, Er
 /* Take `name` out of `dir` (of the store) by one rename, then remove it with all below. Missing is success.
  */
 int store_discard(Store *store, int dir, const char *name, Error *error);
-/* Remove what the dead left in temporary/, and proofs that hold no more. ERROR_REFUSED as above. */
+/* Remove what the dead left behind half-done. ERROR_REFUSED as above. */
 int store_tidy(Store *store, Error *error);
+/* Forget proofs of objects that are no more, or no more what they were. ERROR_REFUSED as above. */
+int store_forget_proofs(Store *store, Error *error);

@@ -313,20 +313,28 @@ static void test_sweeps_what_is_not_needed(void **state) {
     assert_refused(get(store, &b, -1, error), ERROR_REFUSED, "is missing");
 }
 
-static void test_tidying_removes_leftovers_and_stale_proofs(void **state) {
+static void test_tidying_removes_leftovers(void **state) {
     TestFolder *folder = *state;
     STORE_AUTO store = open_store(folder);
     sample_text(folder->fd, "store/temporary/abcdefgh-1", "half an object");
     assert_int_equal(mkdirat(folder->fd, "store/temporary/dead-x", 0700), 0);
     sample_text(folder->fd, "store/temporary/dead-x/y", "");
+    sample_text(folder->fd, "store/.proofs.abcd2345~", "half of it");
+    assert_done(store_tidy(store, error));
+    assert_int_equal(file_exists(folder->fd, "store/temporary/abcdefgh-1", NULL), 0);
+    assert_int_equal(file_exists(folder->fd, "store/temporary/dead-x", NULL), 0);
+    assert_int_equal(file_exists(folder->fd, "store/.proofs.abcd2345~", NULL), 0);
+}
+
+static void test_forgets_stale_proofs(void **state) {
+    TestFolder *folder = *state;
+    STORE_AUTO store = open_store(folder);
     sample_text(folder->fd, "a", "a");
     StorePut object = put(store, folder, "a");
     StoreProof proofs[2] = {{.digest = object.digest}, {.stamp.inode = 77}};
     assert_done(store_stamp(store, &object.digest, &proofs[0].stamp, error));
     assert_done(store_add_proofs(store, proofs, 2, error));
-    assert_done(store_tidy(store, error));
-    assert_int_equal(file_exists(folder->fd, "store/temporary/abcdefgh-1", NULL), 0);
-    assert_int_equal(file_exists(folder->fd, "store/temporary/dead-x", NULL), 0);
+    assert_done(store_forget_proofs(store, error));
     struct stat status;
     assert_int_equal(fstatat(folder->fd, "store/proofs", &status, 0), 0);
     assert_int_equal(status.st_size, 16 + 72);
@@ -364,7 +372,8 @@ int main(void) {
         test_in_folder(test_another_format_is_refused),
         test_in_folder(test_exclusive_is_refused_while_shared_is_held_and_not_after),
         test_in_folder(test_sweeps_what_is_not_needed),
-        test_in_folder(test_tidying_removes_leftovers_and_stale_proofs),
+        test_in_folder(test_tidying_removes_leftovers),
+        test_in_folder(test_forgets_stale_proofs),
         test_in_folder(test_stops_when_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
