@@ -134,8 +134,9 @@ static int decode_string(Decoder *decoder, const Field *field, const Node *node,
                          void *target) {
     bool word = !node->quoted && (strcmp(node->text, "true") == 0 || strcmp(node->text, "false") == 0);
     if (node->null || word) {
-        error_set(decoder->error, ERROR_INVALID, "expected text, found %s",
-                  node->null ? "nothing" : node->text);
+        error_set(decoder->error, ERROR_INVALID,
+                  node->null ? "expected text, found nothing" : "expected text, found %s; put it in quotes",
+                  node->text);
         return at(decoder, node, path);
     }
     if (field->pattern && !is_name(node->text)) {
