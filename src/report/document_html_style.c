@@ -88,7 +88,7 @@ const char document_html_style[] =
     "footer{margin-top:44px;padding-top:14px;border-top:1px solid "
     "var(--line);color:var(--soft);font-size:.87em}"
     "\n"
-    "@media (max-width:760px){main{margin:0;padding:24px "
+    "@media screen and (max-width:760px){main{margin:0;padding:24px "
     "18px;border-radius:0}.facts{grid-template-columns:1fr}"
     "nav ol{columns:1}}\n"
     "@page{size:A4;margin:16mm 14mm}\n"
@@ -100,4 +100,4 @@ const char document_html_style[] =
     "box-shadow:none;border-radius:0}h1{font-size:18pt}h2{font-size:13pt;margin-top:20pt;padding-top:10pt}"
     "h2,h3,figcaption,caption{break-after:avoid}tr,figure,.callout,.facts div{break-inside:avoid}"
     "thead{display:table-header-group}.scroll{overflow:visible}nav{display:none}a{color:inherit}"
-    "th,td{padding:4px 8px 4px 0}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}\n";
+    "th,td{padding:4px 8px 4px 0}table.timeline tbody th::after{top:7px}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}\n";

@@ -1,5 +1,6 @@
 #include "model/words.h"
 #include "report/retrospective.h"
+#include "report/story.h"
 #include "support/markup.h"
 #include "support/play.h"
 #include <regex.h>
