@@ -115,9 +115,9 @@ static void print_point(const Cli *cli, const RestorePoint *point) {
     }
     clock_to_text(point->time_ms, time);
     cli_print(cli, "%s\n", point->id);
-    cli_print(cli, "    %s %s on %s, %.19sZ, %s, %" PRIu64 " files, %s, %s\n", point->service, point->version,
-              point->host, time, cli_text(cli, kind_text(point->kind)), files,
-              quantity_size_text(bytes, size),
+    cli_print(cli, "    %s %s on %s, %.19sZ, %s, %" PRIu64 " files, %s, %s\n", point->service,
+              point->version[0] ? point->version : "-", point->host, time,
+              cli_text(cli, kind_text(point->kind)), files, quantity_size_text(bytes, size),
               point->proof.time_ms != 0 ? cli_text(cli, TEXT("proved")) : cli_text(cli, TEXT("not proved")));
 }
 

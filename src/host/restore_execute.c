@@ -117,7 +117,9 @@ static int check_space(const Restore *restore, Error *error) {
     uint64_t needed = bytes_to_write(restore);
     if (needed <= free_bytes + going) return 0;
     char has[QUANTITY_TEXT_SIZE], needs[QUANTITY_TEXT_SIZE];
-    return error_set(error, ERROR_REFUSED, "%s are free, %s are needed to restore; free some space",
+    /* A scratch folder without room says nothing about the restore point. */
+    ErrorKind kind = restore->spec.scratch ? ERROR_SYSTEM : ERROR_REFUSED;
+    return error_set(error, kind, "%s are free, %s are needed to restore; free some space",
                      quantity_size_text(free_bytes + going, has), quantity_size_text(needed, needs));
 }
 

@@ -112,7 +112,7 @@ int restore_point_take(Store *store, const RestorePointSpec *spec, RestorePoint 
 /* Restore into a new folder below `scratch` (made when missing), compare digest by digest, remove it, and
  * record the proof in the point and in the store. An object whose file is untouched since it was proved is
  * not restored again, unless `full`. ERROR_REFUSED when the restored differs, or an object is missing or
- * damaged. */
+ * damaged: then it is proved no more, if it was. */
 typedef struct RestorePointProve {
     const char *scratch; /* absolute; NULL: the store's temporary/ */
     bool full;

@@ -208,6 +208,13 @@ static int prove(Proving *proving, Error *error) {
     return -1;
 }
 
+/* What was proved once and does not prove now is proved no more. */
+static void void_proof(Store *store, RestorePoint *point) {
+    point->proof = (RestorePointProof){0};
+    FD_AUTO dir = file_open_no_links(store_points_dir(store), point->id, O_RDONLY | O_DIRECTORY, 0);
+    if (dir >= 0 && unlinkat(dir, "proof.json", 0) == 0) file_sync_dir(dir, NULL);
+}
+
 int restore_point_prove(Store *store, RestorePoint *point, const RestorePointProve *options, Error *error) {
     FD_AUTO lock = -1;
     if (store_lock(store, STORE_SHARED, &lock, error) < 0) return -1;
@@ -215,12 +222,16 @@ int restore_point_prove(Store *store, RestorePoint *point, const RestorePointPro
     proving.proof.time_ms = options->now_ms;
     proving.proof.full = options->full;
     progress_begin(&proving.progress, &options->wish, 0);
-    int result = prove(&proving, error);
+    Error failure = {0};
+    int result = prove(&proving, &failure);
     if (result == 0) progress_end(&proving.progress);
+    if (failure.kind == ERROR_REFUSED) void_proof(store, point);
     for (size_t i = 0; i < point->part_count; i++) {
         free(proving.samples[i].needed);
         free(proving.samples[i].tree.entries);
     }
     free(proving.proofs);
-    return result < 0 ? error_prefix(error, "the restore point %s is not proved", point->id) : 0;
+    if (result == 0) return 0;
+    if (error) *error = failure;
+    return error_prefix(error, "the restore point %s is not proved", point->id);
 }

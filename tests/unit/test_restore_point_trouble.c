@@ -47,6 +47,11 @@ static void test_damage_behind_forged_stamps_is_found_by_a_full_proof(void **sta
     forge_proof(room, &tree_find(restore_point_part(point, "data")->tree, "shared/data/lib-a")->digest);
     assert_done(prove(room, point, false, error));
     assert_refused(prove(room, point, true, error), ERROR_REFUSED, "is damaged");
+    /* It says proved no more. */
+    assert_int_equal(point->proof.time_ms, 0);
+    RESTORE_POINT_AUTO loaded = NULL;
+    assert_done(restore_point_load(room->store, "one", &loaded, error));
+    assert_int_equal(loaded->proof.time_ms, 0);
 }
 
 static void test_damage_behind_forged_stamps_is_found_before_the_target_is_touched(void **state) {
@@ -325,6 +330,23 @@ static void test_a_full_disk_leaves_no_visible_point_and_the_next_take_works(voi
     if (proved < 0) fail_msg("%s", again.en);
 }
 
+static void test_a_full_scratch_folder_says_nothing_about_the_point(void **state) {
+    Room *room = *state;
+    char small[128];
+    snprintf(small, sizeof small, "%s/small", room->folder->path);
+    sample_noise(room->root, "shared/data/big", 5 << 20, 9);
+    RESTORE_POINT_AUTO point = take(room, "one", RESTORE_POINT_FINAL);
+    assert_done(prove(room, point, false, error));
+    if (!mount_small(small)) TEST_SKIP("cannot mount a small tmpfs");
+    RestorePointProve options = {.scratch = small, .full = true, .now_ms = 1};
+    Error error = {0};
+    int result = restore_point_prove(room->store, point, &options, &error);
+    umount(small);
+    assert_int_equal(result, -1);
+    assert_int_equal(error.kind, ERROR_SYSTEM);
+    assert_true(point->proof.time_ms != 0);
+}
+
 static void test_too_little_space_to_restore_is_said_before_anything_is_touched(void **state) {
     Room *room = *state;
     char small[128];
@@ -379,6 +401,7 @@ int main(void) {
         in_room(test_a_file_that_changes_while_it_is_read),
         in_room(test_stops_when_cancelled_and_leaves_nothing_visible),
         in_room(test_a_full_disk_leaves_no_visible_point_and_the_next_take_works),
+        in_room(test_a_full_scratch_folder_says_nothing_about_the_point),
         in_room(test_too_little_space_to_restore_is_said_before_anything_is_touched),
         in_room(test_a_restore_cut_off_anywhere_ends_the_same_when_run_again),
     };
