@@ -101,7 +101,7 @@ def headings(text):
 
 def both_languages(source):
     pairs = [("README.md", "README.zh.md")]
-    for path in source.paths(r"docs/"):
+    for path in source.paths(r"docs/.*\.md$"):
         if path.startswith("docs/zh/"):
             pairs.append((path.replace("docs/zh/", "docs/", 1), path))
         else:
