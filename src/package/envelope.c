@@ -5,6 +5,7 @@
 #include "trust/signature.h"
 #include <archive.h>
 #include <archive_entry.h>
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -140,7 +141,8 @@ static la_int64_t on_skip(struct archive *archive, void *context, la_int64_t wan
 }
 
 static int malformed(const char *what, Error *error) {
-    return error_set(error, ERROR_INVALID, "it is no whole package: %s; fetch it again", what);
+    return error_set(error, ERROR_INVALID,
+                     "it is no whole package: %s is not where it must be; fetch it again", what);
 }
 
 static Reader *reader_new(int fd, uint64_t size) {
@@ -160,6 +162,15 @@ static void reader_free(Reader *reader) {
     free(reader);
 }
 
+/* What fills a block up must be zeros: no byte of a package goes unread. */
+static bool is_zero(const Reader *reader, uint64_t from, uint64_t to) {
+    static const uint8_t zeros[2 * BLOCK];
+    uint8_t bytes[sizeof zeros];
+    assert(from <= to && to - from <= sizeof bytes);
+    size_t size = (size_t)(to - from);
+    return pread(reader->fd, bytes, size, (off_t)from) == (ssize_t)size && memcmp(bytes, zeros, size) == 0;
+}
+
 /* A header right where it must be, of a plain file called `name`; *size_out gets its size. */
 static int read_header(Reader *reader, const char *name, uint64_t *size_out, Error *error) {
     struct archive_entry *entry;
@@ -175,8 +186,10 @@ static int read_header(Reader *reader, const char *name, uint64_t *size_out, Err
         archive_read_header_position(reader->archive) != (int64_t)reader->expected ||
         (uint64_t)size > reader->size)
         return malformed(name, error);
+    uint64_t end = reader->expected + BLOCK + (uint64_t)size;
     reader->expected += member_size((uint64_t)size);
-    if (reader->expected > reader->size) return malformed(name, error);
+    if (reader->expected > reader->size || !is_zero(reader, end, reader->expected))
+        return malformed(name, error);
     *size_out = (uint64_t)size;
     return 0;
 }
@@ -237,7 +250,8 @@ static int find_frames(Reader *reader, const Frame *frames, size_t count, uint64
     }
     struct archive_entry *entry;
     if (archive_read_next_header(reader->archive, &entry) != ARCHIVE_EOF ||
-        reader->size != reader->expected + (uint64_t)2 * BLOCK) {
+        reader->size != reader->expected + (uint64_t)2 * BLOCK ||
+        !is_zero(reader, reader->expected, reader->size)) {
         frame_name(count, name);
         return malformed(name, error);
     }

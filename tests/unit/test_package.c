@@ -41,30 +41,22 @@ static Digest digest_of_small(const TestFolder *folder) {
     return package->digest;
 }
 
-/* Every byte, flipped in two ways: refused, or (in the padding of the tar, which nobody reads) of no
- * consequence. */
-static void test_a_flipped_byte_anywhere_is_refused_or_harmless(void **state) {
+/* Every byte, flipped in two ways. */
+static void test_a_flipped_byte_anywhere_is_refused(void **state) {
     TestFolder *folder = *state;
     BUFFER_AUTO bytes = {0};
     make_small(folder, &bytes);
     Digest digest = digest_of_small(folder);
     FD_AUTO fd = openat(folder->fd, "p.upk", O_WRONLY | O_CLOEXEC);
-    size_t harmless = 0, padding = 0;
     static const uint8_t masks[] = {0x01, 0xff};
     for (size_t i = 0; i < bytes.size; i++) {
-        padding += bytes.data[i] == 0;
         for (size_t j = 0; j < sizeof masks; j++) {
             uint8_t flipped = (uint8_t)bytes.data[i] ^ masks[j];
             assert_int_equal(pwrite(fd, &flipped, 1, (off_t)i), 1);
-            bool is_harmless = installs_what_was_signed(folder, &digest);
-            harmless += is_harmless && j == 0;
-            if (is_harmless && bytes.data[i] != 0 && bytes.data[i] != ' ')
-                fail_msg("byte %zu is not looked at", i);
+            if (installs_what_was_signed(folder, &digest)) fail_msg("byte %zu is not looked at", i);
         }
         assert_int_equal(pwrite(fd, &bytes.data[i], 1, (off_t)i), 1);
     }
-    assert_true(harmless < padding);
-    print_message("# %zu bytes flipped, %zu of them in padding\n", bytes.size, harmless);
     assert_true(installs_what_was_signed(folder, &digest));
 }
 
@@ -288,8 +280,7 @@ static void test_refuses_a_file_that_is_not_what_its_digest_says(void **state) {
     assert_refused(package_verify(package, NULL, error), ERROR_INVALID,
                    "a has not the content that was signed");
     FD_AUTO to = sample_folder(folder, "to");
-    assert_refused(install_tree(package, to, NULL, error), ERROR_SYSTEM,
-                   "a is not what was written (content)");
+    assert_refused(install_tree(package, to, NULL, error), ERROR_SYSTEM, "a is not what was written");
 }
 
 static void test_verifies_files_that_cross_frames(void **state) {
@@ -350,7 +341,7 @@ static void test_refuses_what_is_no_package(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        test_in_folder(test_a_flipped_byte_anywhere_is_refused_or_harmless),
+        test_in_folder(test_a_flipped_byte_anywhere_is_refused),
         test_in_folder(test_a_cut_at_every_length_is_refused),
         test_in_folder(test_refuses_what_follows_the_end),
         test_in_folder(test_a_frame_is_read_from_the_file_that_was_opened),
