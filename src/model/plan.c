@@ -303,11 +303,30 @@ static int check_host(Arena *arena, const Plan *plan, const PlanHost *host, cons
     return 0;
 }
 
+/* Lexically the same: blank, "." and ".." parts do not count. What links do, the host's lock finds out. */
+static const char *plain_path(Arena *arena, const char *path) {
+    char *plain = arena_strdup(arena, ""), *last;
+    while (*path) {
+        size_t length = strcspn(path, "/");
+        if (length == 2 && strncmp(path, "..", 2) == 0) {
+            if ((last = strrchr(plain, '/'))) *last = '\0';
+        } else if (length > 0 && !(length == 1 && *path == '.')) {
+            plain = arena_printf(arena, "%s/%.*s", plain, (int)length, path);
+        }
+        path += length + (path[length] == '/');
+    }
+    return plain;
+}
+
 static int check_hosts(Arena *arena, const Plan *plan, Error *error) {
     const char **roots = ARENA_ARRAY(arena, plan->hosts.count, const char *);
     for (size_t i = 0; i < plan->hosts.count; i++) {
         const PlanHost *host = &plan->hosts.items[i];
         if (check_host(arena, plan, host, &roots[i], error) < 0) return -1;
+        roots[i] = plain_path(arena, roots[i]);
+        if (!*roots[i])
+            return error_set(error, ERROR_INVALID, "host %s: “%s” cannot be a service's root", host->name,
+                             "/");
         for (size_t j = 0; j < i; j++) {
             if (strcmp(plan->hosts.items[j].name, host->name) == 0)
                 return error_set(error, ERROR_INVALID, "hosts: “%s” is given twice", host->name);
