@@ -30,13 +30,14 @@ static int run_hook(Host *host, const ManifestHook *hook, Error *error) {
     ProcessResult result = {0};
     if (process_run(&spec, &result, error) < 0) return -1;
     json_set_integer(host->detail, "exit_status", result.exit_status);
-    json_set_text(host->detail, "output", buffer_text(&result.output));
+    const char *output = buffer_text(&result.output);
+    json_set_text(host->detail, "output", output);
     int code = 0;
     if (result.timed_out)
-        code = error_set(error, ERROR_FAILED, "the hook %s did not end in time", argv[0]);
+        code = error_set(error, ERROR_FAILED, "the hook %s did not end in time", host->step);
     else if (result.exit_status != 0)
-        code = error_set(error, ERROR_FAILED, "the hook %s ended with exit status %d", argv[0],
-                         result.exit_status);
+        code = error_set(error, ERROR_FAILED, "the hook %s ended with status %d: %.*s", host->step,
+                         result.exit_status, (int)strcspn(output, "\n"), output);
     buffer_free(&result.output);
     return code;
 }
