@@ -173,27 +173,25 @@ static int install_frames(Installation *installation, Error *error) {
 }
 
 typedef struct FirstDifference {
-    const char *path, *what;
     Arena *arena;
+    const char *path;
 } FirstDifference;
 
 static void note_first(void *context, const char *path, const char *what) {
+    (void)what;
     FirstDifference *first = context;
-    if (first->path) return;
-    first->path = arena_strdup(first->arena, path);
-    first->what = what;
+    if (!first->path) first->path = arena_strdup(first->arena, path);
 }
 
 static int read_back(const Installation *installation, Error *error) {
     ARENA_AUTO arena = arena_new();
-    FirstDifference first = {.arena = arena};
+    FirstDifference first = {arena, NULL};
     size_t count = 0;
     if (tree_compare(installation->dir, installation->tree, false, note_first, &first, &count, error) < 0)
         return -1;
     if (count == 0) return 0;
-    return error_set(error, ERROR_SYSTEM,
-                     "%s is not what was written (%s); check the disk and the file system", first.path,
-                     first.what);
+    return error_set(error, ERROR_SYSTEM, "%s is not what was written; check the disk and the file system",
+                     first.path);
 }
 
 static int fill(Installation *installation, Error *error) {

@@ -139,13 +139,13 @@ static int read_head(Manifest *manifest, Reader *reader, Error *error) {
     buffer_append(&text, line.text, line.size - tail);
     buffer_append(&text, "}", 1);
     JSON_AUTO json = NULL;
-    if (json_parse(text.data, text.size, "the manifest's head", &json, error) < 0) return -1;
+    if (json_parse(text.data, text.size, "manifest.json", &json, error) < 0) return -1;
     int64_t format = json_get_integer(json, "upkeep_package", 0);
     if (format > MANIFEST_FORMAT)
-        return error_set(error, ERROR_INVALID,
-                         "the package has format %" PRId64 ", this version of Upkeep reads up to %d; "
-                         "use a newer one",
-                         format, (int)MANIFEST_FORMAT);
+        return error_set(
+            error, ERROR_INVALID,
+            "the package has format %lld, this version of Upkeep reads up to %d; use a newer one",
+            (long long)format, (int)MANIFEST_FORMAT);
     Node *node = node_from_json(manifest->arena, json);
     if (schema_decode(&manifest_head_schema, manifest->arena, "manifest.json", node, &manifest->head, error) <
         0)
@@ -167,7 +167,7 @@ static int check_comma(Line *line, const Reader *reader, const char *list_end, E
 static int parse_frame(const Line *line, uint32_t size, Frame *out, Error *error) {
     JSON_AUTO json = NULL;
     if (line->size > FRAME_LINE_MAX) return misformed(error);
-    if (json_parse(line->text, line->size, "a frame of the manifest", &json, error) < 0) return -1;
+    if (json_parse(line->text, line->size, "manifest.json", &json, error) < 0) return -1;
     Frame frame = {.size = size};
     int64_t bytes = json_get_integer(json, "bytes", 0);
     if (json_object_size(json) != 3 || json_get_integer(json, "size", 0) != (int64_t)size || bytes < 1 ||

@@ -290,7 +290,7 @@ int tree_parse_line(Tree *tree, const char *text, size_t size, Error *error) {
         return error_set(error, ERROR_INVALID, "an entry of the tree is longer than %d bytes",
                          (int)TREE_LINE_MAX);
     JSON_AUTO json = NULL;
-    if (json_parse(text, size, "an entry of the tree", &json, error) < 0) return -1;
+    if (json_parse(text, size, "tree", &json, error) < 0) return -1;
     if (!json_is_object(json)) return error_set(error, ERROR_INVALID, "an entry of the tree is no object");
     Line line = {.tree = tree};
     const char *name;

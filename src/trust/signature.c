@@ -42,18 +42,18 @@ static int parse_one(const json_t *json, SignatureList *list) {
 }
 
 int signature_list_parse(const char *text, size_t size, SignatureList *out, Error *error) {
-    static const char *const what = "the list of signatures";
-    if (size > SIGNATURES_SIZE_MAX) return error_set(error, ERROR_INVALID, "%s is too large", what);
+    if (size > SIGNATURES_SIZE_MAX) return error_set(error, ERROR_INVALID, "signatures.json is too large");
     JSON_AUTO json = NULL;
-    if (json_parse(text, size, what, &json, error) < 0) return -1;
+    if (json_parse(text, size, "signatures.json", &json, error) < 0) return -1;
     const json_t *items = json_object_get(json, "signatures");
     if (json_object_size(json) != 1 || !json_is_array(items))
-        return error_set(error, ERROR_INVALID, "%s is not one", what);
+        return error_set(error, ERROR_INVALID, "signatures.json is no list of signatures");
     SignatureList list = {.count = 0};
     for (size_t i = 0; i < json_array_size(items); i++)
         if (parse_one(json_array_get(items, i), &list) < 0)
             return error_set(error, ERROR_INVALID,
-                             "signature %zu in %s is malformed, or a second one by its key", i + 1, what);
+                             "signature %zu in signatures.json is malformed, or a second one by its key",
+                             i + 1);
     *out = list;
     return 0;
 }

@@ -1,7 +1,6 @@
 #include "trust/trust.h"
 
 #include "base/buffer.h"
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,11 +31,11 @@ int trust_load(const char *const *paths, size_t count, int64_t threshold, Trust 
             trust->keys[trust->count++] = key;
     }
     if (threshold < 1 || (uint64_t)threshold > trust->count)
-        return error_set(error, ERROR_INVALID,
-                         "%" PRId64
-                         " signatures are asked for with %zu different trusted keys; ask for 1 to as many "
-                         "as there are keys",
-                         threshold, trust->count);
+        return error_set(
+            error, ERROR_INVALID,
+            "%lld signatures are asked for with %zu different trusted keys; ask for 1 to as many "
+            "as there are keys",
+            (long long)threshold, trust->count);
     trust->threshold = (size_t)threshold;
     *out = trust;
     trust = NULL;

@@ -235,11 +235,11 @@ static void test_refuses_paths_that_are_not_inside(void **state) {
     static char line[8192];
     memset(line, 'a', sizeof line);
     memcpy(line, "{\"path\":\"", 9);
-    strcpy(line + 9 + 256, "\"," FILE_REST); /* one part of 256 bytes */
+    memcpy(line + 9 + 256, "\"," FILE_REST, sizeof "\"," FILE_REST); /* one part of 256 bytes */
     refuse_line(line);
     memset(line + 9, 'a', 6000);
     for (size_t i = 9 + 100; i < 9 + 4096; i += 101) line[i] = '/';
-    strcpy(line + 9 + 4096, "\"," FILE_REST); /* 4,096 bytes in all */
+    memcpy(line + 9 + 4096, "\"," FILE_REST, sizeof "\"," FILE_REST); /* 4,096 bytes in all */
     refuse_line(line);
 }
 

@@ -1,5 +1,6 @@
 #include "base/cleanup.h"
 #include "support/sample.h"
+#include "trust/signature.h"
 #include "trust/trust.h"
 
 enum { KEYS = 3 };
