@@ -179,6 +179,27 @@ Watch *host_watch(const Host *host, const atomic_bool *cancel) {
     return watch;
 }
 
+static void forget_point(Host *host) {
+    restore_point_free(host->point);
+    store_close(host->store);
+    host->point = NULL;
+    host->store = NULL;
+}
+
+int host_read_point(Host *host, const char *id, Error *error) {
+    RestorePoint *point = NULL;
+    if (host->point && id && strcmp(host->point->id, id) == 0) return 0;
+    if (!host->store && store_open(host->ledger.store, &host->store, error) < 0) return -1;
+    if (id && restore_point_load(host->store, id, &point, error) < 0) return -1;
+    if (point && restore_point_read_trees(host->store, point, error) < 0) {
+        restore_point_free(point);
+        return -1;
+    }
+    restore_point_free(host->point);
+    host->point = point;
+    return 0;
+}
+
 /* ---- the step runner */
 
 static json_t *say_begin(const Host *host, const char *type) {
@@ -274,6 +295,7 @@ int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Er
     if (ledger_save(&host->ledger, result < 0 ? NULL : &error) < 0) result = -1;
     if (result < 0 && failure) *failure = error;
     host->order = NULL;
+    forget_point(host);
     return result;
 }
 

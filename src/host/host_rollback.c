@@ -28,6 +28,11 @@ static bool restores_data(const Host *host) {
     return host->order->restore_data && host->ledger.final_point && host->ledger.started;
 }
 
+/* Before the new version stops: what is known of the data is read while somebody may still be served. */
+static int run_ready(Host *host, Error *error) {
+    return host_read_point(host, host->ledger.final_point, error);
+}
+
 typedef struct Differences {
     size_t count;
 } Differences;
@@ -42,34 +47,28 @@ static int run_set_aside(Host *host, Error *error) {
     RestorePointPart parts[PARTS_MAX];
     size_t count = host_parts(host, false, parts);
     Differences differences = {0};
-    STORE_AUTO store = NULL;
-    RESTORE_POINT_AUTO final = NULL;
     RESTORE_POINT_AUTO aside = NULL;
     if (host->ledger.aside_point) return 0;
-    if (store_open(host->ledger.store, &store, error) < 0) return -1;
-    if (restore_point_load(store, host->ledger.final_point, &final, error) < 0) return -1;
+    if (host_read_point(host, host->ledger.final_point, error) < 0) return -1;
     RestorePointApply look = {
         .mode = RESTORE_LOOK, .on_change = count_difference, .change_context = &differences};
     RestoreCounts counts = {0};
-    if (restore_point_apply(store, final, &look, &counts, error) < 0) return -1;
+    if (restore_point_apply(host->store, host->point, &look, &counts, error) < 0) return -1;
     json_set_integer(host->detail, "changed", (int64_t)differences.count);
     if (differences.count == 0) return 0;
     RestorePointSpec spec = host_point_spec(host, RESTORE_POINT_ASIDE, parts, count);
-    spec.prior = final;
+    spec.prior = host->point;
     spec.version = host->spec.version;
-    if (host_take_and_prove(host, store, &spec, &aside, error) < 0) return -1;
+    if (host_take_and_prove(host, host->store, &spec, &aside, error) < 0) return -1;
     host->ledger.aside_point = arena_strdup(host->arena, aside->id);
     return 0;
 }
 
 static int run_restore(Host *host, Error *error) {
-    STORE_AUTO store = NULL;
-    RESTORE_POINT_AUTO final = NULL;
     RestoreCounts counts = {0};
-    if (store_open(host->ledger.store, &store, error) < 0) return -1;
-    if (restore_point_load(store, host->ledger.final_point, &final, error) < 0) return -1;
+    if (host_read_point(host, host->ledger.final_point, error) < 0) return -1;
     RestorePointApply apply = {.mode = RESTORE_EXACT, .wish = {host_progress, host, NULL}};
-    if (restore_point_apply(store, final, &apply, &counts, error) < 0)
+    if (restore_point_apply(host->store, host->point, &apply, &counts, error) < 0)
         return error_hint(error,
                           "the data was left as it is; “upkeep rollback %s --keep-data” goes back without it",
                           host->spec.change);
@@ -139,8 +138,11 @@ static int run_discard(Host *host, Error *error) {
     return 0;
 }
 
+/* What was cut off half-written goes as well, where that is possible now. */
 static int run_finish(Host *host, Error *error) {
     (void)error;
+    STORE_AUTO store = NULL;
+    if (host->ledger.store && store_open(host->ledger.store, &store, NULL) == 0) store_tidy(store, NULL);
     host->ledger.rolled_back = true;
     host->ledger.switched = false;
     host->ledger.confirm_by_ms = 0;
@@ -148,6 +150,7 @@ static int run_finish(Host *host, Error *error) {
 }
 
 const HostStep host_steps_rollback[] = {
+    {"ready", restores_data, NULL, NULL, run_ready},
     {"stop", was_touched, describe_stop, NULL, run_stop},
     {"rollback_hook", host_has_hook_rollback, NULL, NULL, host_run_hook_rollback},
     {"set_aside", restores_data, NULL, NULL, run_set_aside},

@@ -17,6 +17,8 @@ struct Host {
     Release old;   /* of ledger.old_version; `version` NULL: none */
     Release fresh; /* the one this change brings, once it is staged; `version` NULL before */
     /* of the order under way: */
+    Store *store;        /* open once host_read_point() was called */
+    RestorePoint *point; /* the one last read, with its trees */
     const Order *order;
     const atomic_bool *cancel;
     const char *step;
@@ -53,6 +55,10 @@ size_t host_parts(const Host *host, bool with_release, RestorePointPart parts[st
 /* A spec of the host's names; id, kind, parts and prior are the caller's. */
 RestorePointSpec host_point_spec(const Host *host, RestorePointKind kind, const RestorePointPart *parts,
                                  size_t count);
+
+/* host->store and host->point: the point `id` with its trees, read once for all steps of an order. NULL: no
+ * point. */
+int host_read_point(Host *host, const char *id, Error *error);
 
 /* Take (or find, when an earlier attempt was cut off) and prove; a point whose proof fails is taken once more
  * without any prior. Leaves its evidence in host->detail. Caller frees. */

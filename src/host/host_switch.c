@@ -64,19 +64,19 @@ static bool needs_final_copy(const Host *host) {
     return !host->ledger.final_point && host_parts(host, false, parts) > 0;
 }
 
+/* Before the service stops: reading what is known of its data takes time that nobody should miss it for. */
+static int run_ready(Host *host, Error *error) {
+    return host_read_point(host, host->ledger.prepare_point, error);
+}
+
 static int run_final_copy(Host *host, Error *error) {
     RestorePointPart parts[PARTS_MAX];
     size_t count = host_parts(host, false, parts);
-    STORE_AUTO store = NULL;
-    RESTORE_POINT_AUTO prior = NULL;
     RESTORE_POINT_AUTO point = NULL;
-    if (store_open(host->ledger.store, &store, error) < 0) return -1;
-    if (host->ledger.prepare_point &&
-        restore_point_load(store, host->ledger.prepare_point, &prior, error) < 0)
-        return -1;
+    if (host_read_point(host, host->ledger.prepare_point, error) < 0) return -1;
     RestorePointSpec spec = host_point_spec(host, RESTORE_POINT_FINAL, parts, count);
-    spec.prior = prior;
-    if (host_take_and_prove(host, store, &spec, &point, error) < 0) return -1;
+    spec.prior = host->point;
+    if (host_take_and_prove(host, host->store, &spec, &point, error) < 0) return -1;
     host->ledger.final_point = arena_strdup(host->arena, point->id);
     return 0;
 }
@@ -120,6 +120,7 @@ static int run_probe(Host *host, Error *error) {
 }
 
 const HostStep host_steps_switch[] = {
+    {"ready", needs_final_copy, NULL, NULL, run_ready},
     {"arm", is_armed, NULL, intend_arm, run_arm},
     {"before_stop", host_has_hook_before_stop, NULL, NULL, host_run_hook_before_stop},
     {"stop", NULL, describe_stop, intend_stop, run_stop},
