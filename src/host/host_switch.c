@@ -24,19 +24,20 @@ static int run_arm(Host *host, Error *error) {
 
 /* ---- stop */
 
-static void intend_stop(Host *host) { host->ledger.stopped = true; }
-
 static const char *describe_stop(const Host *host) {
     if (!host_has_old(host)) return NULL;
     ServiceContext service = host_service_old(host);
     return service_describe_stop(&service, host->arena);
 }
 
-/* Remember once whether it ran: a second attempt finds it stopped by the first. */
-static void note_running(Host *host, const ServiceContext *service) {
+/* Whether it ran is remembered together with the intent: whoever puts things back then knows both or neither.
+ * Once: a second attempt finds it stopped by the first. */
+static void intend_stop(Host *host) {
+    host->ledger.stopped = true;
+    if (!host_has_old(host) || host->ledger.activated || host->ledger.was_running) return;
+    ServiceContext service = host_service_old(host);
     ServiceStatus status;
-    if (host->ledger.was_running || service_status(service, &status, NULL) < 0) return;
-    host->ledger.was_running = status.state != SERVICE_STOPPED;
+    host->ledger.was_running = service_status(&service, &status, NULL) < 0 || status.state != SERVICE_STOPPED;
 }
 
 static int run_stop(Host *host, Error *error) {
@@ -48,8 +49,6 @@ static int run_stop(Host *host, Error *error) {
     }
     ServiceContext service = host_service_old(host);
     ServiceEnd end = {0};
-    note_running(host, &service);
-    if (ledger_save(&host->ledger, error) < 0) return -1;
     if (service_stop(&service, &end, error) < 0) return -1;
     json_set_bool(host->detail, "was_running", end.was_running);
     json_set_bool(host->detail, "killed", end.killed);
