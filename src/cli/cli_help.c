@@ -3,8 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define UPKEEP_VERSION_TEXT UPKEEP_VERSION
-
 static void print_options(const Cli *cli, const Option *options) {
     for (const Option *option = options; option && option->name; option++) {
         char left[64];
@@ -35,7 +33,7 @@ void help_all(const Cli *cli) {
         cli_text(cli, "Usage:"), cli_text(cli, "COMMAND [arguments] [options]"));
     for (size_t t = 0; cli->verbs[t]; t++)
         for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++)
-            if (verb->summary) printf("  %-16s %s\n", verb->name, cli_text(cli, verb->summary));
+            printf("  %-16s %s\n", verb->name, cli_text(cli, verb->summary));
     printf("\n%s\n", cli_text(cli, "“upkeep COMMAND --help” says more, with an example."));
     printf("%s\n",
            cli_text(cli,
@@ -43,60 +41,68 @@ void help_all(const Cli *cli) {
                     "5 a person is needed, 130 interrupted or paused."));
 }
 
-static int run_help(Cli *cli, const Arguments *arguments) {
+/* The verb that one or two arguments name; NULL, and said why, when there is none. */
+static const CliVerb *named_verb(Cli *cli, const Arguments *arguments, int *status) {
     char name[64];
-    Error error;
-    if (arguments->positional_count == 0) {
-        help_all(cli);
-        return 0;
-    }
+    Error error = {0};
     snprintf(name, sizeof name, "%.30s%s%.30s", arguments->positional[0],
              arguments->positional_count > 1 ? " " : "",
              arguments->positional_count > 1 ? arguments->positional[1] : "");
     const CliVerb *verb = cli_verb_find(cli, name);
-    if (verb) {
-        help_verb(cli, verb);
-        return 0;
-    }
+    if (verb) return verb;
     error_set(&error, ERROR_INVALID, "unknown command “%s”", name);
     error_hint(&error, "“upkeep help” shows those there are");
-    return cli_fail(cli, &error);
+    *status = cli_fail(cli, &error);
+    return NULL;
+}
+
+static int run_help(Cli *cli, const Arguments *arguments) {
+    int status = 0;
+    const CliVerb *verb = NULL;
+    if (arguments->positional_count > 0 && !(verb = named_verb(cli, arguments, &status))) return status;
+    if (verb)
+        help_verb(cli, verb);
+    else
+        help_all(cli);
+    return 0;
 }
 
 static int run_version(Cli *cli, const Arguments *arguments) {
     (void)arguments;
     if (cli->json)
-        printf("{\"type\":\"version\",\"version\":\"%s\"}\n", UPKEEP_VERSION_TEXT);
+        printf("{\"type\":\"version\",\"version\":\"%s\"}\n", UPKEEP_VERSION);
     else
-        printf("upkeep %s\n", UPKEEP_VERSION_TEXT);
+        printf("upkeep %s\n", UPKEEP_VERSION);
     return 0;
 }
 
 static void complete_options(const Option *options) {
-    for (const Option *option = options; option && option->name; option++)
-        printf(" %s%s", option->name[1] ? "--" : "-", option->name);
+    for (const Option *option = options; option && option->name; option++) printf(" --%s", option->name);
+}
+
+/* What can follow a verb; of verbs of two words also the second after the first. */
+static void complete_verb(const CliVerb *verb) {
+    const char *blank = strchr(verb->name, ' ');
+    int first = blank ? (int)(blank - verb->name) : (int)strlen(verb->name);
+    printf("    case \"$line\" in\n    \"\") words+=\" %.*s\" ;;\n", first, verb->name);
+    if (blank) printf("    \"%.*s \") words+=\" %s\" ;;\n", first, verb->name, blank + 1);
+    printf("    \"%s \"*) words=\"", verb->name);
+    complete_options(verb->options);
+    complete_options(cli_options);
+    printf("\" ;;\n    esac\n");
 }
 
 static int run_completion(Cli *cli, const Arguments *arguments) {
     (void)arguments;
     printf("# bash completion of upkeep: source <(upkeep completion)\n_upkeep() {\n"
-           "    local word=${COMP_WORDS[COMP_CWORD]}\n    case \"${COMP_WORDS[1]}\" in\n");
+           "    local word=${COMP_WORDS[COMP_CWORD]} line= words= i\n"
+           "    for ((i = 1; i < COMP_CWORD; i++)); do line+=\"${COMP_WORDS[i]} \"; done\n");
     for (size_t t = 0; cli->verbs[t]; t++)
-        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++) {
-            if (!verb->summary || strchr(verb->name, ' ')) continue;
-            printf("    %s) local options=\"", verb->name);
-            complete_options(verb->options);
-            complete_options(cli_options);
-            printf("\" ;;\n");
-        }
-    printf("    *) local options=\"");
-    for (size_t t = 0; cli->verbs[t]; t++)
-        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++)
-            if (verb->summary) printf(" %s", verb->name);
-    printf("\" ;;\n    esac\n    [ \"$COMP_CWORD\" = 1 ] || [ \"${word#-}\" != \"$word\" ] || options=\n"
-           "    COMPREPLY=($(compgen -W \"$options\" -- \"$word\"))\n"
-           "    [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- \"$word\"))\n}\ncomplete -F _upkeep "
-           "upkeep\n");
+        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++) complete_verb(verb);
+    printf("    case \"$word$words\" in [^-]*\" --\"*) words= ;; esac # a file is meant\n"
+           "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
+           "    [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- \"$word\"))\n}\n"
+           "complete -o filenames -F _upkeep upkeep\n");
     return 0;
 }
 
@@ -111,48 +117,98 @@ static void roff(const char *text) {
     }
 }
 
-static void roff_options(const Cli *cli, const Option *options) {
-    for (const Option *option = options; option && option->name; option++) {
-        printf(".TP\n.B \\-\\-%s", option->name);
-        if (option->argument) printf(" \\fI%s\\fR", option->argument);
-        printf("\n");
-        roff(cli_text(cli, option->summary));
-        printf("\n");
-    }
+static void roff_option(const Cli *cli, const Option *option) {
+    printf(".TP\n.B ");
+    if (option->short_name) printf("\\-%c, ", option->short_name);
+    printf("\\-\\-");
+    roff(option->name);
+    if (option->argument) printf(" \\fI%s\\fR", option->argument);
+    printf("\n");
+    roff(cli_text(cli, option->summary));
+    printf("\n");
 }
 
-static void manual_page(const Cli *cli, const CliVerb *verb) {
-    char title[64];
-    snprintf(title, sizeof title, "upkeep-%s", verb->name);
-    for (char *at = title; *at; at++)
-        if (*at == ' ') *at = '-';
-    printf(".TH \"%s\" 1 \"\" \"upkeep %s\"\n.SH %s\n%s \\- ", title, UPKEEP_VERSION_TEXT,
-           cli_text(cli, "NAME"), title);
-    roff(cli_text(cli, verb->summary));
-    printf("\n.SH %s\n.B upkeep %s\n", cli_text(cli, "SYNOPSIS"), verb->name);
-    roff(verb->arguments);
-    printf("\n.SH %s\n", cli_text(cli, "DESCRIPTION"));
-    roff(cli_text(cli, verb->help));
-    printf("\n.SH %s\n", cli_text(cli, "OPTIONS"));
-    roff_options(cli, verb->options);
-    roff_options(cli, cli_options);
-    printf(".SH %s\n.nf\n", cli_text(cli, "EXAMPLE"));
-    roff(verb->example);
-    printf("\n.fi\n.SH %s\n", cli_text(cli, "EXIT STATUS"));
+static void roff_options(const Cli *cli, const Option *options) {
+    for (const Option *option = options; option && option->name; option++) roff_option(cli, option);
+}
+
+static void roff_section(const Cli *cli, const char *id) { printf("\n.SH %s\n", cli_text(cli, id)); }
+
+static void roff_end(const Cli *cli) {
+    roff_section(cli, TEXT("EXIT STATUS"));
     roff(cli_text(cli, "Exit status: 0 done, 1 system error, 2 invalid, 3 refused, 4 failed and rolled back, "
                        "5 a person is needed, 130 interrupted or paused."));
     printf("\n");
 }
 
-static int run_manual(Cli *cli, const Arguments *arguments) {
-    const CliVerb *verb = cli_verb_find(cli, arguments->positional[0]);
-    Error error;
-    if (verb) {
-        manual_page(cli, verb);
-        return 0;
+/* "key new" → "upkeep\-key\-new" */
+static void roff_page_name(const char *verb) {
+    printf("upkeep\\-");
+    for (; *verb; verb++) {
+        if (*verb == ' ' || *verb == '-') putchar('\\');
+        putchar(*verb == ' ' ? '-' : *verb);
     }
-    error_set(&error, ERROR_INVALID, "unknown command “%s”", arguments->positional[0]);
-    return cli_fail(cli, &error);
+}
+
+static void manual_page(const Cli *cli, const CliVerb *verb) {
+    printf(".TH \"");
+    roff_page_name(verb->name);
+    printf("\" 1 \"\" \"upkeep %s\"\n.ad l", UPKEEP_VERSION);
+    roff_section(cli, TEXT("NAME"));
+    roff_page_name(verb->name);
+    printf(" \\- ");
+    roff(cli_text(cli, verb->summary));
+    roff_section(cli, TEXT("SYNOPSIS"));
+    printf(".B upkeep %s\n", verb->name);
+    roff(verb->arguments);
+    if (verb->options) roff(cli_text(cli, " [options]"));
+    if (*verb->help) {
+        roff_section(cli, TEXT("DESCRIPTION"));
+        roff(cli_text(cli, verb->help));
+    }
+    roff_section(cli, TEXT("OPTIONS"));
+    roff_options(cli, verb->options);
+    roff_options(cli, cli_options);
+    roff_section(cli, TEXT("EXAMPLE"));
+    printf(".nf\n");
+    roff(verb->example);
+    printf("\n.fi");
+    roff_end(cli);
+}
+
+/* The page that leads to the others. */
+static void manual_index(const Cli *cli) {
+    printf(".TH \"upkeep\" 1 \"\" \"upkeep %s\"\n.ad l", UPKEEP_VERSION);
+    roff_section(cli, TEXT("NAME"));
+    printf("upkeep \\- ");
+    roff(cli_text(cli,
+                  "Upkeep carries a software upgrade from a signed package to a verified, archived change."));
+    roff_section(cli, TEXT("SYNOPSIS"));
+    printf(".B upkeep\n");
+    roff(cli_text(cli, "COMMAND [arguments] [options]"));
+    roff_section(cli, TEXT("COMMANDS"));
+    for (size_t t = 0; cli->verbs[t]; t++)
+        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++) {
+            printf(".TP\n.BR ");
+            roff_page_name(verb->name);
+            printf(" (1)\n");
+            roff(cli_text(cli, verb->summary));
+            printf("\n");
+        }
+    roff_section(cli, TEXT("OPTIONS"));
+    roff_options(cli, cli_options);
+    roff_end(cli);
+}
+
+static int run_manual(Cli *cli, const Arguments *arguments) {
+    int status = 0;
+    const CliVerb *verb = NULL;
+    if (arguments->positional_count > 0 && !(verb = named_verb(cli, arguments, &status))) return status;
+    if (verb)
+        manual_page(cli, verb);
+    else
+        manual_index(cli);
+    return 0;
 }
 
 const CliVerb cli_verbs_help[] = {
@@ -161,7 +217,7 @@ const CliVerb cli_verbs_help[] = {
     {"version", "", TEXT("show the version"), "", "upkeep version", NULL, 0, 0, run_version},
     {"completion", "", TEXT("print a completion script for bash"), "", "source <(upkeep completion)", NULL, 0,
      0, run_completion},
-    {"manual", "COMMAND", TEXT("print a command's manual page"), "", "upkeep manual run | man -l -", NULL, 1,
-     1, run_manual},
+    {"manual", "[COMMAND]", TEXT("print a command's manual page"), "", "upkeep manual run | man -l -", NULL,
+     0, 2, run_manual},
     {0},
 };
