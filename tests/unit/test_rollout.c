@@ -1,0 +1,254 @@
+#include "base/clock.h"
+#include "base/json.h"
+#include "model/rollout.h"
+#include "support/test.h"
+#include <string.h>
+
+enum { START_MS = 1000000 };
+
+/* A rollout of two hosts, one after the other, and everything that was folded into it. */
+typedef struct Case {
+    Arena *arena;
+    Rollout *rollout;
+    int64_t now_ms, sequence;
+} Case;
+
+static const char plan_text[] =
+    "upkeep: 1\n"
+    "service: {name: s, root: \"/srv/${host.name}\", run: {systemd: s.service}}\n"
+    "package: {file: s.upk, trust: [a.pub]}\n"
+    "hosts: [{name: a}, {name: b}]\n"
+    "health: [{tcp: {address: \"h:1\"}}]\n"
+    "rollout: {stages: [{name: first, hosts: 1, soak: 5s}, {name: rest, soak: 5s}]}\n";
+
+static Case begin(void) {
+    Case made = {.arena = arena_new(), .now_ms = START_MS, .sequence = 1};
+    Plan *plan = NULL;
+    Error error = {0};
+    if (plan_compile(made.arena, "p", "/", plan_text, strlen(plan_text), &plan, &error) < 0)
+        fail_msg("%s", error.en);
+    Rollout bare = {.plan = plan, .change = "C"};
+    JSON_AUTO opened = rollout_event(&bare, "change.opened", made.now_ms);
+    json_object_set_new(opened, "plan", plan_to_json(plan));
+    if (rollout_open(made.arena, 1, opened, &made.rollout, &error) < 0) fail_msg("%s", error.en);
+    return made;
+}
+
+static void fold(Case *at, json_t *event) {
+    Error error = {0};
+    if (rollout_fold(at->rollout, ++at->sequence, event, &error) < 0) fail_msg("%s", error.en);
+}
+
+static void happen(Case *at, const char *type, const char *host) {
+    JSON_AUTO event = rollout_event(at->rollout, type, at->now_ms);
+    const RolloutHost *known = rollout_host(at->rollout, host);
+    json_set_text(event, "host", host);
+    if (known) json_set_text(event, "order_id", known->order.id);
+    fold(at, event);
+}
+
+static void report(Case *at, const char *host, const char *verdict) {
+    JSON_AUTO event = rollout_event(at->rollout, "host.health", at->now_ms);
+    json_set_text(event, "host", host);
+    json_set_text(event, "verdict", verdict);
+    fold(at, event);
+}
+
+/* Decide until nothing is decided; the types, each behind a blank. */
+static const char *decide(Case *at) {
+    const char *said = "";
+    for (;;) {
+        JSON_AUTO events = rollout_decide(at->rollout, at->now_ms);
+        if (json_array_size(events) == 0) return said;
+        size_t index;
+        json_t *event;
+        json_array_foreach(events, index, event) {
+            fold(at, event);
+            said = arena_printf(at->arena, "%s %s%s%s%s%s", said, json_get_text(event, "type", ""),
+                                json_object_get(event, "order") ? ":" : "", json_get_text(event, "order", ""),
+                                json_object_get(event, "host") ? ":" : "", json_get_text(event, "host", ""));
+        }
+    }
+}
+
+static void prepare_all(Case *at) {
+    decide(at);
+    happen(at, "order.done", "a");
+    happen(at, "order.done", "b");
+}
+
+/* Until `host` has been switched and found healthy. */
+static void switch_host(Case *at, const char *host) {
+    decide(at);
+    happen(at, "order.done", host);
+    at->now_ms += 10;
+    decide(at);
+}
+
+static void confirm_host(Case *at, const char *host) {
+    at->now_ms += 6000;
+    report(at, host, "pass");
+    decide(at);
+    happen(at, "order.done", host);
+}
+
+static void test_prepares_every_host_before_it_switches_one(void **state) {
+    (void)state;
+    Case at = begin();
+    assert_string_equal(decide(&at), " rollout.started order.given:prepare:a order.given:prepare:b");
+    happen(&at, "order.done", "a");
+    assert_string_equal(decide(&at), "");
+    happen(&at, "order.done", "b");
+    assert_string_equal(decide(&at), " stage.started batch.started order.given:switch:a");
+    arena_free(at.arena);
+}
+
+static void test_confirms_only_after_the_soak_and_a_fresh_report(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    switch_host(&at, "a");
+    at.now_ms += 4000;
+    report(&at, "a", "pass");
+    assert_string_equal(decide(&at), ""); /* too early */
+    at.now_ms += 2000;
+    report(&at, "a", "pass");
+    assert_string_equal(decide(&at), " order.given:confirm:a");
+    arena_free(at.arena);
+}
+
+static void test_commits_when_every_stage_has_passed(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    switch_host(&at, "a");
+    confirm_host(&at, "a");
+    assert_string_equal(decide(&at), " stage.passed stage.started batch.started order.given:switch:b");
+    happen(&at, "order.done", "b");
+    at.now_ms += 10;
+    decide(&at);
+    confirm_host(&at, "b");
+    report(&at, "a", "pass");
+    assert_string_equal(decide(&at), " stage.passed order.given:commit:a order.given:commit:b");
+    happen(&at, "order.done", "a");
+    happen(&at, "order.done", "b");
+    assert_string_equal(decide(&at), " rollout.succeeded change.closed");
+    assert_int_equal(at.rollout->outcome, OUTCOME_SUCCEEDED);
+    arena_free(at.arena);
+}
+
+static void test_a_failed_preparation_refuses_and_switches_nothing(void **state) {
+    (void)state;
+    Case at = begin();
+    decide(&at);
+    happen(&at, "order.failed", "a");
+    assert_non_null(strstr(decide(&at), "rollout.failing"));
+    happen(&at, "order.failed", "b");
+    decide(&at);
+    happen(&at, "order.done", "a");
+    happen(&at, "order.done", "b");
+    decide(&at);
+    assert_int_equal(at.rollout->outcome, OUTCOME_REFUSED);
+    arena_free(at.arena);
+}
+
+static void test_a_sick_host_takes_confirmed_ones_back_with_it(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    switch_host(&at, "a");
+    confirm_host(&at, "a");
+    decide(&at);
+    happen(&at, "order.done", "b");
+    report(&at, "b", "fail");
+    assert_non_null(strstr(decide(&at), "order.given:rollback:b"));
+    assert_false(rollout_host(at.rollout, "a")->order_open); /* one host out of service at a time */
+    happen(&at, "order.done", "b");
+    assert_string_equal(decide(&at), " order.given:rollback:a");
+    assert_false(rollout_host(at.rollout, "a")->order.restore_data); /* confirmed: its data stays */
+    happen(&at, "order.done", "a");
+    decide(&at);
+    assert_int_equal(at.rollout->outcome, OUTCOME_ROLLED_BACK);
+    arena_free(at.arena);
+}
+
+static void test_silence_makes_a_switched_host_sick(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    switch_host(&at, "a");
+    at.now_ms += 61 * 1000;
+    assert_non_null(strstr(decide(&at), "rollout.failing:a"));
+    arena_free(at.arena);
+}
+
+static void test_a_failed_rollback_needs_a_person(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    decide(&at);
+    happen(&at, "order.failed", "a");
+    decide(&at);
+    happen(&at, "order.failed", "a");
+    happen(&at, "order.done", "b");
+    decide(&at);
+    assert_int_equal(at.rollout->state, ROLLOUT_FAILED);
+    assert_int_equal(at.rollout->outcome, OUTCOME_FAILED);
+    arena_free(at.arena);
+}
+
+static void test_a_pause_switches_nobody_but_still_confirms(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    switch_host(&at, "a");
+    happen(&at, "control.pause", NULL);
+    at.now_ms += 6000;
+    report(&at, "a", "pass");
+    assert_string_equal(decide(&at), " order.given:confirm:a");
+    happen(&at, "order.done", "a");
+    assert_string_equal(decide(&at), " stage.passed");
+    happen(&at, "control.resume", NULL);
+    assert_non_null(strstr(decide(&at), "order.given:switch:b"));
+    arena_free(at.arena);
+}
+
+static void test_an_answer_to_an_order_that_was_not_given_is_refused(void **state) {
+    (void)state;
+    Case at = begin();
+    Error error = {0};
+    JSON_AUTO event = rollout_event(at.rollout, "order.done", at.now_ms);
+    json_set_text(event, "host", "a");
+    json_set_text(event, "order_id", "C/a/1");
+    assert_int_equal(rollout_fold(at.rollout, 2, event, &error), -1);
+    assert_int_equal(error.kind, ERROR_ATTENTION);
+    arena_free(at.arena);
+}
+
+static void test_a_switch_without_a_proved_restore_point_cannot_be_folded(void **state) {
+    (void)state;
+    Case at = begin();
+    Error error = {0};
+    JSON_AUTO event = rollout_event(at.rollout, "order.given", at.now_ms);
+    json_set_text(event, "host", "a");
+    json_set_text(event, "order", "switch");
+    json_set_text(event, "order_id", "C/a/1");
+    assert_int_equal(rollout_fold(at.rollout, 2, event, &error), -1);
+    arena_free(at.arena);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_prepares_every_host_before_it_switches_one),
+        cmocka_unit_test(test_confirms_only_after_the_soak_and_a_fresh_report),
+        cmocka_unit_test(test_commits_when_every_stage_has_passed),
+        cmocka_unit_test(test_a_failed_preparation_refuses_and_switches_nothing),
+        cmocka_unit_test(test_a_sick_host_takes_confirmed_ones_back_with_it),
+        cmocka_unit_test(test_silence_makes_a_switched_host_sick),
+        cmocka_unit_test(test_a_failed_rollback_needs_a_person),
+        cmocka_unit_test(test_a_pause_switches_nobody_but_still_confirms),
+        cmocka_unit_test(test_an_answer_to_an_order_that_was_not_given_is_refused),
+        cmocka_unit_test(test_a_switch_without_a_proved_restore_point_cannot_be_folded),
+    };
+    return cmocka_run_group_tests_name("rollout", tests, NULL, NULL);
+}
