@@ -232,7 +232,7 @@ static double scale_y(const Scale *scale, int64_t value) {
 static bool joined(const Axis *axis, const ChartPoint *a, const ChartPoint *b) {
     for (size_t i = 0; i < axis->count; i++) /* on the same side of every cut */
         if (axis->parts[i].from_ms > a->time_ms && axis->parts[i].from_ms <= b->time_ms) return false;
-    return a->known && b->known;
+    return a->known && b->known && !b->begins;
 }
 
 /* Points `from` … `to`-1, which follow each other without a gap. */

@@ -36,6 +36,7 @@ typedef struct ChartPoint {
     bool known; /* there are values */
     int64_t low, middle, high;
     bool failed;
+    bool begins; /* nothing was measured between the point before and this one */
 } ChartPoint;
 
 typedef struct ChartLane {

@@ -100,4 +100,5 @@ const char document_html_style[] =
     "box-shadow:none;border-radius:0}h1{font-size:18pt}h2{font-size:13pt;margin-top:20pt;padding-top:10pt}"
     "h2,h3,figcaption,caption{break-after:avoid}tr,figure,.callout,.facts div{break-inside:avoid}"
     "thead{display:table-header-group}.scroll{overflow:visible}nav{display:none}a{color:inherit}"
-    "th,td{padding:4px 8px 4px 0}table.timeline tbody th::after{top:7px}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}\n";
+    "th,td{padding:4px 8px 4px 0}table.timeline tbody "
+    "th::after{top:7px}*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}\n";

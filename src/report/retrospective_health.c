@@ -106,14 +106,24 @@ static void merge_point(ChartPoint *into, const StoryHealth *health) {
     into->time_ms = health->time_ms;
 }
 
+/* Were the probes asked all the time between these two? */
+static bool goes_on(const StoryHealth *before, const StoryHealth *after) {
+    enum { SILENCE_MS = 10 * 1000 };
+    bool watched = before->when == STORY_PROBE || before->when == STORY_WATCH;
+    return watched && after->when == STORY_WATCH && after->time_ms - before->time_ms <= SILENCE_MS;
+}
+
 static void add_points(const Retrospective *report, ChartLane *lane) {
     const Story *story = report->story;
     size_t each = count_of(story, lane->name) / POINTS_MAX + 1, seen = 0;
-    lane->points = ARENA_ARRAY(report->arena, POINTS_MAX + 1, ChartPoint);
+    const StoryHealth *before = NULL;
+    lane->points = ARENA_ARRAY(report->arena, count_of(story, lane->name), ChartPoint);
     for (size_t i = 0; i < story->health_count; i++) {
         if (strcmp(story->health[i].host, lane->name) != 0) continue;
-        if (seen++ % each == 0) lane->point_count++;
+        bool begins = before && !goes_on(before, &story->health[i]);
+        if (seen++ % each == 0 || begins) lane->points[lane->point_count++].begins = begins;
         merge_point(&lane->points[lane->point_count - 1], &story->health[i]);
+        before = &story->health[i];
     }
 }
 

@@ -47,16 +47,29 @@ static void test_long_silence_is_cut_out(void **state) {
 static void test_a_line_breaks_where_nothing_was_measured(void **state) {
     (void)state;
     BUFFER_AUTO out = {0};
-    ChartPoint points[] = {{1000, true, 1, 2, 3, false},
-                           {2000, true, 1, 2, 3, false},
-                           {3000, false, 0, 0, 0, true},
-                           {4000, true, 1, 2, 7, false}};
+    ChartPoint points[] = {{1000, true, 1, 2, 3, false, false},
+                           {2000, true, 1, 2, 3, false, false},
+                           {3000, false, 0, 0, 0, true, false},
+                           {4000, true, 1, 2, 7, false, false}};
     ChartLane lane = {.name = "h", .points = points, .point_count = 4};
     Chart chart = {.title = "T", .unit = "ms", .lanes = &lane, .lane_count = 1};
     draw(&chart, &out);
     assert_int_equal(count_of(buffer_text(&out), "class=\"line\""), 2);
     assert_int_equal(count_of(buffer_text(&out), "class=\"miss\""), 1);
     assert_non_null(strstr(buffer_text(&out), ">10 ms</text>")); /* 7 rounded up to 1, 2, 5 × 10^n */
+}
+
+static void test_a_line_breaks_where_a_new_one_begins(void **state) {
+    (void)state;
+    BUFFER_AUTO out = {0};
+    ChartPoint points[] = {{.time_ms = 1000, .known = true, .high = 3},
+                           {.time_ms = 2000, .known = true, .high = 3},
+                           {.time_ms = 3000, .known = true, .high = 3, .begins = true},
+                           {.time_ms = 4000, .known = true, .high = 3}};
+    ChartLane lane = {.name = "h", .points = points, .point_count = 4};
+    Chart chart = {.title = "T", .unit = "ms", .lanes = &lane, .lane_count = 1};
+    draw(&chart, &out);
+    assert_int_equal(count_of(buffer_text(&out), "class=\"line\""), 2);
 }
 
 static void test_draws_an_instant_and_nothing_at_all(void **state) {
@@ -89,6 +102,7 @@ int main(void) {
         cmocka_unit_test(test_names_itself_for_those_who_cannot_see),
         cmocka_unit_test(test_long_silence_is_cut_out),
         cmocka_unit_test(test_a_line_breaks_where_nothing_was_measured),
+        cmocka_unit_test(test_a_line_breaks_where_a_new_one_begins),
         cmocka_unit_test(test_draws_an_instant_and_nothing_at_all),
         cmocka_unit_test(test_ticks_stay_few_over_any_length),
     };
