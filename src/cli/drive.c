@@ -86,6 +86,12 @@ static int finish(const Drive *drive, const Rollout *rollout) {
             cli_text(cli,
                      "upkeep: decide with “upkeep resume %s”, “upkeep rollback %s” or “upkeep abort %s”\n"),
             rollout->change, rollout->change, rollout->change);
+    } else if (rollout->outcome == OUTCOME_FAILED) {
+        fprintf(
+            stderr,
+            cli_text(cli,
+                     "upkeep: once its cause is mended, “upkeep rollback %s” puts the old version back\n"),
+            rollout->change);
     } else if (rollout->outcome == OUTCOME_NONE) {
         cli_print(cli, "Go on with “upkeep resume %s”.\n", rollout->change);
     } else if (rollout->outcome != OUTCOME_REFUSED) {
