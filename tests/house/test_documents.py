@@ -96,6 +96,20 @@ def check_rendered(program, language):
     return complaints
 
 
+def check_events(project, text):
+    """Types of events and names of steps, as they stand in the source."""
+    source = "".join(path.read_text() for path in sorted((project / "src").rglob("*.c")))
+    types = set(re.findall(r'"((?:change|rollout|stage|batch|order|step|host|control|engine)\.[a-z_]+)"', source))
+    tables = re.findall(r"HostStep host_steps_(\w+)\[\] = \{(.*?)\};", source, re.S)
+    complaints = [f"says nothing of {kind}" for kind in sorted(types - {"host.name"}) if f"`{kind}`" not in text]
+    for order, rows in tables:
+        row = re.search(rf"^\| `{order}` \| (.*) \|$", text, re.M)
+        steps = re.findall(r'\{"(\w+)"', rows)
+        if not row or re.findall(r"`(\w+)`", row[1]) != steps:
+            complaints.append(f"the steps of {order} are {', '.join(steps)}")
+    return complaints
+
+
 def main():
     project, program = Path(sys.argv[1]), sys.argv[2]
     printed, number, failures = output_of(program, "schema"), 0, 0
@@ -116,6 +130,8 @@ def main():
              check_plan(json.loads(printed), (docs / "reference" / "plan.md").read_text(), language))
         case(f"the reference of commands names every command and option ({language})",
              check_commands(program, (docs / "reference" / "commands.md").read_text()))
+        case(f"the reference of events names every event and step ({language})",
+             check_events(project, (docs / "reference" / "events.md").read_text()))
     case("every command has a manual page", check_pages(program, (project / "docs/manual/meson.build").read_text()))
     for language in ("en", "zh"):
         name = f"manual pages are well formed ({language})"
