@@ -67,7 +67,7 @@ static int parse_number(const char *text, const char *option, uint64_t minimum, 
 static int read_owner(const char *text, PackSpec *spec, Error *error) {
     const char *colon = strchr(text, ':');
     FREE_AUTO char *user = strndup(text, colon ? (size_t)(colon - text) : 0);
-    uint64_t uid, gid;
+    uint64_t uid = 0, gid = 0;
     if (!user) abort();
     if (parse_number(user, "owner", 0, UINT32_MAX - 1, &uid, error) < 0) return -1;
     if (parse_number(colon ? colon + 1 : "", "owner", 0, UINT32_MAX - 1, &gid, error) < 0) return -1;

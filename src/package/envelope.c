@@ -197,7 +197,7 @@ static int read_header(Reader *reader, const char *name, uint64_t *size_out, Err
 /* The member's bytes and a NUL; the caller frees. */
 static int read_member(Reader *reader, const char *name, size_t limit, char **out, size_t *size_out,
                        Error *error) {
-    uint64_t size;
+    uint64_t size = 0;
     if (read_header(reader, name, &size, error) < 0) return -1;
     if (size > limit) return error_set(error, ERROR_INVALID, "%s is larger than %zu bytes", name, limit);
     FREE_AUTO char *bytes = malloc(size + 1);
@@ -216,7 +216,7 @@ static int read_member(Reader *reader, const char *name, size_t limit, char **ou
 static int read_head(Reader *reader, Envelope *out, Error *error) {
     if (archive_read_open1(reader->archive) != ARCHIVE_OK) return malformed(manifest_name, error);
     FREE_AUTO char *manifest = NULL;
-    size_t manifest_size;
+    size_t manifest_size = 0;
     if (read_member(reader, manifest_name, MANIFEST_SIZE_MAX, &manifest, &manifest_size, error) < 0)
         return -1;
     if (read_member(reader, signatures_name, SIGNATURES_SIZE_MAX, &out->signatures, &out->signatures_size,
@@ -238,7 +238,7 @@ int envelope_read(int fd, uint64_t size, Envelope *out, Error *error) {
 
 static int find_frames(Reader *reader, const Frame *frames, size_t count, uint64_t *offsets, Error *error) {
     if (archive_read_open1(reader->archive) != ARCHIVE_OK) return malformed(manifest_name, error);
-    uint64_t size;
+    uint64_t size = 0;
     char name[NAME_SIZE];
     if (read_header(reader, manifest_name, &size, error) < 0) return -1;
     if (read_header(reader, signatures_name, &size, error) < 0) return -1;

@@ -126,6 +126,7 @@ int package_sign(const char *path, const Key *key, const ProgressWish *wish, siz
                  Error *error) {
     PACKAGE_AUTO package = NULL;
     if (package_open_untrusted(path, &package, error) < 0) return -1;
+    assert(package);
     if (package_verify(package, wish, error) < 0) return -1;
     Envelope envelope = {0};
     if (envelope_read(package->fd, package->size, &envelope, error) < 0)
