@@ -16,6 +16,16 @@ static void trim(char text[ERROR_TEXT_MAX]) {
     if (length - (start - 1) < whole) text[start - 1] = '\0';
 }
 
+/* Names in a text may be an attacker's: nothing in it shall command the terminal it is shown on (C0 and C1
+ * control characters, the latter as UTF-8). */
+static void disarm(char *text) {
+    for (unsigned char *at = (unsigned char *)text; *at; at++) {
+        bool is_c1 = at[0] == 0xC2 && at[1] >= 0x80 && at[1] <= 0x9F;
+        if ((*at < ' ' && *at != '\n' && *at != '\t') || *at == 0x7F || is_c1) *at = '?';
+        if (is_c1) *++at = '?';
+    }
+}
+
 /* Translations take the same arguments in the same order, so one va_list serves each language in turn. */
 static void format_both(char en[ERROR_TEXT_MAX], char zh[ERROR_TEXT_MAX], const char *format,
                         va_list arguments) {

@@ -62,6 +62,17 @@ static void test_is_cut_between_characters(void **state) {
     }
 }
 
+static void test_commands_no_terminal(void **state) {
+    (void)state;
+    Error error;
+    error_set(&error, ERROR_INVALID, "%s is bad",
+              "a\033[2J\rb\x7f\xc2\x9b"
+              "c \xe5\x8d\x87");
+    assert_string_equal(error.en, "a?[2J?b???c \xe5\x8d\x87 is bad");
+    error_prefix(&error, "%s", "x\033");
+    assert_string_equal(error.en, "x?: a?[2J?b???c \xe5\x8d\x87 is bad");
+}
+
 static void test_nobody_needs_to_care(void **state) {
     (void)state;
     assert_int_equal(error_set(NULL, ERROR_SYSTEM, "x"), -1);
@@ -86,6 +97,7 @@ int main(void) {
         cmocka_unit_test(test_a_second_error_takes_the_place_of_the_first),
         cmocka_unit_test(test_is_cut_not_overrun),
         cmocka_unit_test(test_is_cut_between_characters),
+        cmocka_unit_test(test_commands_no_terminal),
         cmocka_unit_test(test_nobody_needs_to_care),
         cmocka_unit_test(test_kinds_have_the_promised_exit_status),
     };
