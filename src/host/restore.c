@@ -33,6 +33,19 @@ static bool same_metadata(const Restore *restore, const TreeEntry *said, const T
     return said->stamp.modified_ns == 0 || said->stamp.modified_ns == is->stamp.modified_ns;
 }
 
+/* May a file with the right content be set right where it stands? Not with root's power where it could be a
+ * hard link to a file that the owner of its folder may not touch: only its time is, which harms nobody. */
+static bool may_stay(const Restore *restore, const TreeEntry *said, const TreeEntry *is) {
+    if (!restore->is_root) return true;
+    if (said->uid != is->uid || said->gid != is->gid) return false;
+    return said->uid != 0 || (said->mode == is->mode && same_xattrs(said, is));
+}
+
+static RestoreAction action_for_content(const Restore *restore, const TreeEntry *said, const TreeEntry *is) {
+    if (same_metadata(restore, said, is)) return RESTORE_RIGHT;
+    return may_stay(restore, said, is) ? RESTORE_METADATA : RESTORE_WRITE;
+}
+
 /* What is to be done for `said`, where `is` stands in its place (NULL: nothing). Content that only reading
  * can tell is RESTORE_READ for now. */
 static RestoreAction action_for(const Restore *restore, const TreeEntry *said, const TreeEntry *is) {
@@ -48,7 +61,7 @@ static RestoreAction action_for(const Restore *restore, const TreeEntry *said, c
     if (!is || is->type != TREE_FILE || is->size != said->size) return RESTORE_WRITE;
     if (restore_is_unread(is)) return RESTORE_READ;
     if (!digest_equal(&is->digest, &said->digest)) return RESTORE_WRITE;
-    return same_metadata(restore, said, is) ? RESTORE_RIGHT : RESTORE_METADATA;
+    return action_for_content(restore, said, is);
 }
 
 static void add_removal(Restore *restore, const TreeEntry *found) {
@@ -109,9 +122,7 @@ static int read_one(size_t number, unsigned worker, void *context, Error *error)
     if (digest_of_fd(fd, &digest, NULL, error) < 0) return error_prefix(error, "cannot read %s", said->path);
     const TreeEntry *is = tree_find(restore->found, said->path);
     bool right = digest_equal(&digest, &said->digest);
-    restore->actions[index] = !right                             ? RESTORE_WRITE
-                              : same_metadata(restore, said, is) ? RESTORE_RIGHT
-                                                                 : RESTORE_METADATA;
+    restore->actions[index] = (uint8_t)(right ? action_for_content(restore, said, is) : RESTORE_WRITE);
     return progress_add(restore->spec.progress, 0, error);
 }
 

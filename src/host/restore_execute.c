@@ -173,6 +173,27 @@ static int make_folders(Restore *restore, Error *error) {
 
 /* ---- files ---- */
 
+static bool has_xattr(const TreeEntry *entry, const char *name) {
+    for (uint32_t i = 0; i < entry->xattr_count; i++)
+        if (strcmp(entry->xattrs[i].name, name) == 0) return true;
+    return false;
+}
+
+/* Attributes that came since, or that a folder gave to a file made in it. */
+static int strip_xattrs(int fd, const TreeEntry *entry, Error *error) {
+    char names[XATTR_NAMES_SIZE];
+    ssize_t size = flistxattr(fd, names, sizeof names);
+    if (size < 0 && errno == ENOTSUP) return 0;
+    bool failed = size < 0;
+    for (const char *at = names; !failed && at < names + size; at += strlen(at) + 1)
+        if (tree_xattr_belongs(at) && !has_xattr(entry, at) && fremovexattr(fd, at) != 0)
+            failed = errno != ENODATA;
+    if (failed)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot set the extended attributes of %s",
+                           entry->path);
+    return 0;
+}
+
 /* The same each time, so that a run after a killed one finds what that one left. */
 static void temporary_name(const char *name, char out[static TEMPORARY_SIZE]) {
     char text[DIGEST_TEXT_SIZE];
@@ -210,6 +231,8 @@ static int write_file(Restore *restore, StoreRoom *room, Parent *parent, const T
     FD_AUTO fd = create(folder, temporary);
     if (fd < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot create %s", entry->path);
     int result = fill(restore, room, entry, fd, error);
+    if (result == 0 && !restore->spec.scratch) result = strip_xattrs(fd, entry, error);
+    if (result == 0) result = tree_set_metadata_of(fd, entry, error); /* while nobody can put another there */
     if (close(fd_take(&fd)) != 0 && result == 0)
         result = error_errno(error, ERROR_SYSTEM, errno, "cannot close");
     if (result == 0 && temporary != name && renameat(folder, temporary, folder, name) != 0)
@@ -275,54 +298,51 @@ static int make_links(Restore *restore, Error *error) {
 
 /* ---- metadata ---- */
 
-static bool has_xattr(const TreeEntry *entry, const char *name) {
-    for (uint32_t i = 0; i < entry->xattr_count; i++)
-        if (strcmp(entry->xattrs[i].name, name) == 0) return true;
-    return false;
+/* A file with the right content. Planning found it to be its owner's own, or its time alone to differ
+ * (may_stay in restore.c); what stands there now must be no less. */
+static int set_file(const Restore *restore, int fd, const TreeEntry *entry, Error *error) {
+    struct stat status;
+    if (fstat(fd, &status) != 0)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot look at %s", entry->path);
+    if (!S_ISREG(status.st_mode) || (restore->is_root && status.st_uid != entry->uid))
+        return error_set(error, ERROR_SYSTEM, "%s was replaced by something else meanwhile", entry->path);
+    if (restore->is_root && entry->uid == 0) return tree_set_time_of(fd, entry, error);
+    return strip_xattrs(fd, entry, error) < 0 ? -1 : tree_set_metadata_of(fd, entry, error);
 }
 
-/* Attributes that came since, or that a folder gave to a file made in it. */
-static int strip_xattrs(Parent *parent, const TreeEntry *entry, Error *error) {
-    char names[XATTR_NAMES_SIZE];
+static int set_named(const Restore *restore, Parent *parent, const TreeEntry *entry, Error *error) {
     const char *name;
     int folder = parent_open(parent, entry->path, &name);
-    FD_AUTO fd = folder < 0 ? -1 : openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    FD_AUTO fd =
+        folder < 0 ? -1 : openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s", entry->path);
-    ssize_t size = flistxattr(fd, names, sizeof names);
-    if (size < 0 && errno == ENOTSUP) return 0;
-    bool failed = size < 0;
-    for (const char *at = names; !failed && at < names + size; at += strlen(at) + 1)
-        if (tree_xattr_belongs(at) && !has_xattr(entry, at) && fremovexattr(fd, at) != 0)
-            failed = errno != ENODATA;
-    if (failed)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot set the extended attributes of %s",
-                           entry->path);
-    return 0;
+    if (entry->type == TREE_FILE) return set_file(restore, fd, entry, error);
+    return restore->spec.scratch ? 0 : strip_xattrs(fd, entry, error);
 }
 
-/* Files and folders that were made, written or differ; names of one file share its metadata. */
+/* Folders and links that were made, and what differs; written files have theirs, and names of one file share
+ * it. */
 static bool gets_metadata(const TreeEntry *entry, RestoreAction action) {
-    return action != RESTORE_RIGHT && entry->type != TREE_HARDLINK;
+    return action != RESTORE_RIGHT && action != RESTORE_WRITE && entry->type != TREE_HARDLINK;
 }
 
 static int set_metadata(Restore *restore, Error *error) {
     const Tree *tree = restore->spec.tree;
-    Tree changed = {.foreign_links = true};
-    changed.entries = calloc(tree->count + 1, sizeof *changed.entries);
-    if (!changed.entries) abort();
+    Tree others = {.foreign_links = true}; /* folders and links */
+    others.entries = calloc(tree->count + 1, sizeof *others.entries);
+    if (!others.entries) abort();
     Parent parent;
     parent_init(&parent, restore->dir);
     int result = 0;
     for (size_t i = 0; i < tree->count && result == 0; i++) {
         const TreeEntry *entry = &tree->entries[i];
         if (!gets_metadata(entry, (RestoreAction)restore->actions[i])) continue;
-        changed.entries[changed.count++] = *entry;
-        if (!restore->spec.scratch && entry->type != TREE_SYMLINK)
-            result = strip_xattrs(&parent, entry, error);
+        if (entry->type != TREE_FILE) others.entries[others.count++] = *entry;
+        if (entry->type != TREE_SYMLINK) result = set_named(restore, &parent, entry, error);
     }
     parent_close(&parent);
-    if (result == 0) result = tree_set_metadata(restore->dir, &changed, error);
-    free(changed.entries);
+    if (result == 0) result = tree_set_metadata(restore->dir, &others, error);
+    free(others.entries);
     return result;
 }
 

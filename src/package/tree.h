@@ -143,4 +143,7 @@ int tree_make_folders(int dir, const Tree *tree, Error *error);
 int tree_make_links(int dir, const Tree *tree, Error *error);
 /* Owners are set only when we are root; modified_ns == 0 gives the fixed time TREE_TIME_S. */
 int tree_set_metadata(int dir, const Tree *tree, Error *error);
+/* The same of one file or folder that is open, and only its time. */
+int tree_set_metadata_of(int fd, const TreeEntry *entry, Error *error);
+int tree_set_time_of(int fd, const TreeEntry *entry, Error *error);
 #define TREE_TIME_S 315532800 /* 1980-01-01: the time stamped on entries that carry none */

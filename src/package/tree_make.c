@@ -58,7 +58,6 @@ int tree_make_links(int dir, const Tree *tree, Error *error) {
 typedef struct Making {
     const Tree *tree;
     Parent parents[PARALLEL_WORKERS_MAX];
-    bool owners;
 } Making;
 
 enum { BATCH = 64 }; /* entries a worker takes at a time: neighbours share their folder */
@@ -70,7 +69,7 @@ static int set_xattrs(int fd, const TreeEntry *entry) {
     return 0;
 }
 
-static int set_times(int folder, const char *name, const TreeStamp *stamp) {
+static struct timespec time_of(const TreeStamp *stamp) {
     struct timespec time = {.tv_sec = TREE_TIME_S};
     if (stamp->modified_ns != 0) {
         time.tv_sec = stamp->modified_ns / 1000000000;
@@ -80,29 +79,51 @@ static int set_times(int folder, const char *name, const TreeStamp *stamp) {
             time.tv_nsec += 1000000000;
         }
     }
-    return utimensat(folder, name, (struct timespec[]){time, time}, AT_SYMLINK_NOFOLLOW);
+    return time;
 }
 
-static int set_metadata(Making *making, Parent *parent, const TreeEntry *entry, Error *error) {
-    const char *name;
-    int folder = parent_open(parent, entry->path, &name);
-    if (folder < 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot open the folder of %s", entry->path);
-    FD_AUTO fd = -1; /* opened before the mode may forbid it */
-    if (entry->xattr_count > 0 &&
-        (fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) < 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s", entry->path);
-    if (making->owners && fchownat(folder, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) != 0)
+int tree_set_time_of(int fd, const TreeEntry *entry, Error *error) {
+    struct timespec time = time_of(&entry->stamp);
+    if (futimens(fd, (struct timespec[]){time, time}) == 0) return 0;
+    return error_errno(error, ERROR_SYSTEM, errno, "cannot set the times of %s", entry->path);
+}
+
+int tree_set_metadata_of(int fd, const TreeEntry *entry, Error *error) {
+    bool owners = geteuid() == 0;
+    if (owners && fchown(fd, entry->uid, entry->gid) != 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot set the owner of %s", entry->path);
-    if (entry->type != TREE_SYMLINK && fchmodat(folder, name, entry->mode, 0) != 0)
+    if (fchmod(fd, entry->mode) != 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot set the mode of %s", entry->path);
     if (set_xattrs(fd, entry) != 0) {
         error_errno(error, ERROR_SYSTEM, errno, "cannot set the extended attributes of %s", entry->path);
-        return making->owners ? -1 : error_hint(error, "run as root");
+        return owners ? -1 : error_hint(error, "run as root");
     }
-    if (set_times(folder, name, &entry->stamp) != 0)
+    return tree_set_time_of(fd, entry, error);
+}
+
+static int set_metadata_of_link(int folder, const char *name, const TreeEntry *entry, Error *error) {
+    struct timespec time = time_of(&entry->stamp);
+    if (geteuid() == 0 && fchownat(folder, name, entry->uid, entry->gid, AT_SYMLINK_NOFOLLOW) != 0)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot set the owner of %s", entry->path);
+    if (utimensat(folder, name, (struct timespec[]){time, time}, AT_SYMLINK_NOFOLLOW) != 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot set the times of %s", entry->path);
     return 0;
+}
+
+/* Whoever may write the folder may put a link in the entry's place: only what was opened is changed. */
+static int set_metadata(Parent *parent, const TreeEntry *entry, Error *error) {
+    const char *name;
+    struct stat status;
+    int folder = parent_open(parent, entry->path, &name);
+    if (folder < 0)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot open the folder of %s", entry->path);
+    if (entry->type == TREE_SYMLINK) return set_metadata_of_link(folder, name, entry, error);
+    FD_AUTO fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s", entry->path);
+    if (entry->type == TREE_DIRECTORY ? !S_ISDIR(status.st_mode) : !S_ISREG(status.st_mode))
+        return error_set(error, ERROR_SYSTEM, "%s was replaced by something else meanwhile", entry->path);
+    return tree_set_metadata_of(fd, entry, error);
 }
 
 static int set_batch(size_t index, unsigned worker, void *context, Error *error) {
@@ -111,19 +132,19 @@ static int set_batch(size_t index, unsigned worker, void *context, Error *error)
     for (size_t i = index * BATCH; i < tree->count && i < (index + 1) * BATCH; i++) {
         const TreeEntry *entry = &tree->entries[i];
         if (entry->type != TREE_FILE && entry->type != TREE_SYMLINK) continue;
-        if (set_metadata(making, &making->parents[worker], entry, error) < 0) return -1;
+        if (set_metadata(&making->parents[worker], entry, error) < 0) return -1;
     }
     return 0;
 }
 
 int tree_set_metadata(int dir, const Tree *tree, Error *error) {
-    Making making = {.tree = tree, .owners = geteuid() == 0};
+    Making making = {.tree = tree};
     for (unsigned i = 0; i < PARALLEL_WORKERS_MAX; i++) parent_init(&making.parents[i], dir);
     int result =
         parallel_for((tree->count + BATCH - 1) / BATCH, parallel_workers(), set_batch, &making, error);
     for (size_t i = tree->count; i > 0 && result == 0; i--)
         if (tree->entries[i - 1].type == TREE_DIRECTORY)
-            result = set_metadata(&making, &making.parents[0], &tree->entries[i - 1], error);
+            result = set_metadata(&making.parents[0], &tree->entries[i - 1], error);
     for (unsigned i = 0; i < PARALLEL_WORKERS_MAX; i++) parent_close(&making.parents[i]);
     return result;
 }

@@ -165,6 +165,52 @@ static void test_linked_names_follow_a_file_that_is_written_anew(void **state) {
     assert_int_equal(one.st_nlink, 3);
 }
 
+/* Once `all/lib-a` is written, its name leads to `victim`. */
+static void swap_in_victim(void *context, uint64_t done, uint64_t total) {
+    Room *room = context;
+    (void)done, (void)total;
+    if (faccessat(room->target, "all/lib-a", F_OK, 0) != 0) return;
+    assert_int_equal(unlinkat(room->target, "all/lib-a", 0), 0);
+    assert_int_equal(linkat(room->folder->fd, "victim", room->target, "all/lib-a", 0), 0);
+}
+
+static void assert_victim_is_untouched(const Room *room) {
+    struct stat status;
+    assert_int_equal(fstatat(room->folder->fd, "victim", &status, 0), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+    assert_int_equal(status.st_uid, geteuid());
+}
+
+static void test_leaves_a_file_alone_that_took_the_place_of_a_written_one(void **state) {
+    Room *room = *state;
+    RestoreSpec spec = spec_of(room);
+    ProgressWish wish = {.progress = swap_in_victim, .context = room};
+    sample_text(room->folder->fd, "victim", "somebody else's");
+    assert_int_equal(fchmodat(room->folder->fd, "victim", 0600, 0), 0);
+    progress_begin(&room->progress, &wish, 0);
+    RESTORE_AUTO restore = NULL;
+    assert_done(restore_plan(room->target, &spec, &restore, error));
+    restore_execute(restore, NULL);
+    assert_victim_is_untouched(room);
+}
+
+static void test_does_not_give_away_a_file_that_was_linked_in(void **state) {
+    if (geteuid() != 0) TEST_SKIP("needs root to give files away");
+    Room *room = *state;
+    RestoreSpec spec = spec_of(room);
+    RestoreCounts counts;
+    TreeEntry *entry = tree_find(room->tree, "all/lib-a");
+    entry->uid = entry->gid = 33;
+    run(room, &spec, &counts);
+    sample_text(room->folder->fd, "victim", "sorts between lib and lib/deep\n"); /* the same content */
+    assert_int_equal(fchmodat(room->folder->fd, "victim", 0600, 0), 0);
+    assert_int_equal(unlinkat(room->target, "all/lib-a", 0), 0);
+    assert_int_equal(linkat(room->folder->fd, "victim", room->target, "all/lib-a", 0), 0);
+    run(room, &spec, &counts);
+    assert_target_is_right(room);
+    assert_victim_is_untouched(room);
+}
+
 static void test_stops_when_cancelled(void **state) {
     Room *room = *state;
     RestoreSpec spec = spec_of(room);
@@ -185,6 +231,8 @@ int main(void) {
         in_room(test_verifying_finds_a_missing_object_and_names_a_file),
         in_room(test_a_default_acl_of_a_folder_does_not_stay_on_its_files),
         in_room(test_linked_names_follow_a_file_that_is_written_anew),
+        in_room(test_leaves_a_file_alone_that_took_the_place_of_a_written_one),
+        in_room(test_does_not_give_away_a_file_that_was_linked_in),
         in_room(test_stops_when_cancelled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

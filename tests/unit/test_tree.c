@@ -510,6 +510,23 @@ static void test_sets_given_times(void **state) {
     assert_int_equal(status.st_mtim.tv_nsec, 500000000);
 }
 
+static void test_changes_nothing_through_a_link_put_in_the_place_of_a_file(void **state) {
+    TestFolder *folder = *state;
+    struct stat status;
+    assert_int_equal(mkdirat(folder->fd, "tree", 0755), 0);
+    FD_AUTO dir = openat(folder->fd, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    sample_text(dir, "program", "mine");
+    assert_int_equal(fchmodat(dir, "program", 04777, 0), 0);
+    TREE_AUTO tree = scan(dir);
+    sample_text(folder->fd, "victim", "theirs");
+    assert_int_equal(fchmodat(folder->fd, "victim", 0600, 0), 0);
+    assert_int_equal(unlinkat(dir, "program", 0), 0);
+    assert_int_equal(symlinkat("../victim", dir, "program"), 0);
+    assert_refused(tree_set_metadata(dir, tree, error), ERROR_SYSTEM, "cannot open program");
+    assert_int_equal(fstatat(folder->fd, "victim", &status, 0), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_describes_everything_a_folder_holds),
@@ -537,6 +554,7 @@ int main(void) {
         test_in_folder(test_tells_every_difference),
         test_in_folder(test_compares_owners_as_root),
         test_in_folder(test_sets_given_times),
+        test_in_folder(test_changes_nothing_through_a_link_put_in_the_place_of_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
