@@ -36,6 +36,8 @@ static void format_both(char en[ERROR_TEXT_MAX], char zh[ERROR_TEXT_MAX], const 
     va_end(again);
     trim(en);
     trim(zh);
+    disarm(en);
+    disarm(zh);
 }
 
 /* target = first + separator + second, cut where it is too long. */

@@ -90,9 +90,13 @@ static void print_entry(const Cli *cli, const TreeEntry *entry) {
     ARENA_AUTO arena = arena_new();
     const char *target = entry->target ? printable(arena, entry->target) : "";
     if (cli->quiet) return;
-    printf("%c %04o %5" PRIu32 ":%-5" PRIu32 " %12" PRIu64 "  %s%s%s\n", types[entry->type], entry->mode,
-           (uint32_t)entry->uid, (uint32_t)entry->gid, entry->size, printable(arena, entry->path),
-           entry->target ? arrows[entry->type] : "", target);
+    char mode[8] = "   -", owner[32] = "-"; /* a hard link has what its file has, a link no mode */
+    if (entry->type == TREE_DIRECTORY || entry->type == TREE_FILE)
+        snprintf(mode, sizeof mode, "%04o", entry->mode);
+    if (entry->type != TREE_HARDLINK)
+        snprintf(owner, sizeof owner, "%" PRIu32 ":%" PRIu32, (uint32_t)entry->uid, (uint32_t)entry->gid);
+    printf("%c %s %11s %12" PRIu64 "  %s%s%s\n", types[entry->type], mode, owner, entry->size,
+           printable(arena, entry->path), entry->target ? arrows[entry->type] : "", target);
 }
 
 static void print_json(const Package *package) {
