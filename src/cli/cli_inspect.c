@@ -6,18 +6,18 @@
 #include "base/quantity.h"
 #include "cli/cli.h"
 #include "package/package.h"
+#include "report/character.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Control characters, and bytes that are no UTF-8, become "?". */
-static char *printable(Arena *arena, const char *text) {
-    JSON_AUTO safe = json_safe_string(text, strlen(text));
-    char *copy = arena_strdup(arena, json_string_value(safe));
-    for (char *at = copy; *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7F) *at = '?';
-    return copy;
+/* What would steer a terminal, or is no UTF-8, becomes U+FFFD; a newline "?". */
+static const char *printable(Arena *arena, const char *text) {
+    BUFFER_AUTO safe = {0};
+    for (uint32_t character; (character = character_next(&text)) != 0;)
+        character_put(&safe, character == '\n' ? '?' : character);
+    return arena_strdup(arena, buffer_text(&safe));
 }
 
 /* "KEY  text" when there is text. */
