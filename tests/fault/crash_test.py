@@ -36,6 +36,7 @@ UPKEEP, LIBRARY, SERVICE = (str(Path(word).resolve()) for word in sys.argv[1:4])
 LONG = bool(os.environ.get("UPKEEP_CHECK_LONG"))
 PLACES = 10       # tries at a time: they mostly wait
 SECONDS = 60      # for one command
+STRIDE = 8        # of kills that are tried for no other reason
 SHOWN = 12        # sorts of failures of one row that are shown
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 ENVIRONMENT = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "FAULT_"))}
@@ -165,7 +166,7 @@ class Place:
 
     def expect(self, name, accepted=False):
         """The version of package `name` serves, everything is as it should be, and nothing is left over. `accepted`:
-        the new one was, once, and stays installed."""
+        the new one was, once, and may stay installed."""
         version = "1.0" if name == "old" else "2.0"
         current = os.readlink(self.root / "current")
         assert current == f"releases/{version}", f"current names {current}"
@@ -177,7 +178,7 @@ class Place:
                 for key, value in self.data.items()}
         assert self.listed_data() == data, f"the data is another: {self.listed_data()}"
         releases = sorted(os.listdir(self.root / "releases"))
-        assert releases == (["1.0", "2.0"] if version == "2.0" or accepted else ["1.0"]), releases
+        assert releases == ["1.0", "2.0"] if version == "2.0" else releases == ["1.0"] or accepted, releases
         status, said = upkeep("journal", "verify", "--state", self.state)
         assert status == 0, said
         self.expect_processes()
@@ -212,8 +213,10 @@ class Row:
     def __str__(self):
         change = {"good": "an upgrade", "bad": "an upgrade that fails and is put back"}[self.plan]
         thread = {"main": "the journal's thread", "other": "the host's thread"}[self.thread]
-        how = {"kill": "killed before each call of", "tear": "killed within each write of"}.get(self.mode)
-        return f"{change}, {how or 'with ' + self.mode.split(':')[1] + ' at each call of'} {thread}"
+        how = {"kill": "killed before each call of", "tear": "killed within each write of",
+               "fail:EIO": "with an I/O error at each call of", "fail:ENOSPC": "with no room at each call of",
+               "from:ENOSPC": "with no room from each call on of"}[self.mode]
+        return f"{change}, {how} {thread}"
 
     def fault(self, place, at=None):
         env = {"LD_PRELOAD": LIBRARY, "FAULT_LOG": str(place.log), "FAULT_THREAD": self.thread}
@@ -234,7 +237,7 @@ class Row:
         place.begin()
         status, said = place.run(self.plan, **self.fault(place, at))
         try:
-            return self.judge_failed_call(place, at, status, said) if self.mode.startswith("fail") else \
+            return self.judge_failed_call(place, at, status, said) if ":" in self.mode else \
                 self.judge_killed(place, status)
         except AssertionError as problem:
             calls = place.log.read_text().splitlines()[-3:]
@@ -281,28 +284,35 @@ class Row:
 
 
 def sort_of(call, path):
-    """Calls of one sort on files of one sort: made-up names and digests are all the same."""
+    """Calls of one sort on files of one sort: what is made up, and what stands in one folder, is all the same."""
     path = re.sub(r"/objects/../[0-9a-f]{62}", "/objects/*", path)
     path = re.sub(r"(?<=/)\.([a-z.]+)\.[a-z0-9]{8}~", r".\1.*~", path)
     path = re.sub(r"(?<=/temporary/)[a-z0-9]{8}-[0-9a-f]+(/[a-z0-9]{8}-[0-9a-f]+)?", "*", path)
-    path = re.sub(r"(?<=/temporary/)(upkeep-proof)[^/]*(/[a-z0-9]{8})?", r"\1", path)
-    return call, re.sub(r"\.upkeep-[0-9a-z]+~", "*", path)
+    path = re.sub(r"(?<=/temporary/)(upkeep-proof).*", r"\1", path)
+    return call, re.sub(r"(?<=/staging/).*", "*", path)
+
+
+def is_boundary(call, path):
+    """The intent or the evidence of a step becomes true."""
+    return call in ("write", "renameat") and re.search(r"/\.?ledger\.json", path)
 
 
 def choose(row, calls):
-    """The numbers to try."""
-    numbers = [n for n, (call, _) in enumerate(calls, 1) if row.mode != "tear" or "write" in call]
+    """The numbers to try. Up to its start, a version that fails is like one that does not."""
+    first = 1
+    if row.plan == "bad" and row.thread == "other":
+        first = next(n for n, (_, path) in enumerate(calls, 1) if path.endswith("root/current"))
+    numbers = [n for n, (call, _) in enumerate(calls, 1) if n >= first and (row.mode != "tear" or "write" in call)]
     if LONG:
         return numbers + list(range(len(calls) + 1, len(calls) + 10)) * (row.mode != "tear")
     sorts = {}
     for number in numbers:
         sorts.setdefault(sort_of(*calls[number - 1]), []).append(number)
-    stride = 8 if row.mode in ("kill", "fail:EIO") else 16
-    steps = [n for n in numbers if re.search(r"/\.ledger\.json|/ledger\.json", calls[n - 1][1]) and calls[n - 1][0] in
-             ("renameat", "write")]
-    chosen = {n for same in sorts.values() for n in (same[0], same[-1])} if row.mode == "kill" else \
-        {same[len(same) // 2] for same in sorts.values()}
-    return sorted(chosen | set(numbers[::stride]) | set(steps))
+    if row.mode != "kill":
+        chosen = {same[len(same) // 2] for same in sorts.values()}
+    else:
+        chosen = {n for same in sorts.values() for n in (same[0], same[-1])} | set(numbers[::STRIDE])
+    return sorted(chosen | {n for n in numbers if is_boundary(*calls[n - 1])})
 
 
 def try_row(row, places, pool, only=""):
@@ -330,7 +340,8 @@ def try_row(row, places, pool, only=""):
 
 
 ROWS = [Row(plan, thread, mode) for plan, mode in (("good", "kill"), ("good", "tear"), ("bad", "kill"),
-                                                    ("good", "fail:EIO"), ("good", "fail:ENOSPC"), ("bad", "fail:EIO"))
+                                                    ("good", "fail:EIO"), ("good", "fail:ENOSPC"), ("good", "from:ENOSPC"),
+                                                    ("bad", "fail:EIO"))
         for thread in ("other", "main")]
 
 
