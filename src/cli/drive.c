@@ -79,7 +79,8 @@ static int finish(const Drive *drive, const Rollout *rollout) {
         fprintf(stderr, "upkeep: %s%s%s\n", rollout->reason_host ? rollout->reason_host : "",
                 rollout->reason_host ? ": " : "", reason(cli, rollout));
     print_failures(cli, rollout);
-    cli_print(cli, "%s: %s\n", rollout->change, cli_text(cli, words_outcome(outcome)));
+    cli_print(cli, "%s: %s\n", rollout->change,
+              cli_text(cli, rollout->held ? "held for a person to decide" : words_outcome(outcome)));
     if (rollout->held) {
         fprintf(
             stderr,

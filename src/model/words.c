@@ -12,7 +12,7 @@ static const Word steps[] = {
     {"prove", TEXT("prove the backup")},
     {"prepare_hook", TEXT("hook: prepare")},
     {"before_stop", TEXT("hook: before stop")},
-    {"ready", TEXT("read what is known of the data")},
+    {"ready", TEXT("read the restore point")},
     {"arm", TEXT("arm the dead man's switch")},
     {"stop", TEXT("stop the service")},
     {"final_copy", TEXT("final copy of data")},
