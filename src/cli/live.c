@@ -162,6 +162,7 @@ void live_tick(void *context, const Rollout *rollout, int64_t now_ms) {
 
 void live_free(Live *live) {
     if (!live) return;
+    erase(live);
     free(live->hosts);
     free(live);
 }

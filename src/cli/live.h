@@ -9,7 +9,7 @@
 
 typedef struct Live Live;
 Live *live_new(const Cli *cli); /* `cli` must outlive it */
-/* Ends the live lines: what is printed next stands below them. */
+/* Takes the live lines away: what they showed last stands in the lines above. */
 void live_free(Live *live);
 
 void live_event(void *live, const Rollout *rollout, const json_t *event);
