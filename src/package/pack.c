@@ -15,8 +15,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Each takes 22 MiB at the highest levels, 17 below them; the whole is to stay below 64 MiB. */
-enum { WORKERS_MAX = 3, HIGH_LEVEL = 13, HIGH_LEVEL_WORKERS_MAX = 2 };
+/* The whole is to stay below 64 MiB: some for the program, some for each entry of the tree, and what is left
+ * is for workers (an encoder and its two buffers each; encoders of the higher levels are larger). */
+enum {
+    WORKERS_MAX = 3,
+    MEMORY_BYTES = 56 << 20,
+    ENTRY_BYTES = 256,
+    WORKER_BYTES = 17 << 20,
+    HIGH_LEVEL = 13,
+    HIGH_WORKER_BYTES = 22 << 20,
+};
+
+static unsigned count_workers(size_t entries, int level) {
+    uint64_t tree = (uint64_t)entries * ENTRY_BYTES, left = tree < MEMORY_BYTES ? MEMORY_BYTES - tree : 0;
+    uint64_t most = left / (level >= HIGH_LEVEL ? HIGH_WORKER_BYTES : WORKER_BYTES);
+    if (most > WORKERS_MAX) most = WORKERS_MAX;
+    if (most < 1) most = 1;
+    return parallel_workers() < most ? parallel_workers() : (unsigned)most;
+}
 
 /* Where frame i waits in the unnamed file: a room of its own, of which only what is needed is ever written.
  */
@@ -134,9 +150,7 @@ static int pack_frame(size_t index, unsigned worker, void *context, Error *error
 }
 
 static int pack_frames(Packing *packing, Error *error) {
-    unsigned workers = parallel_workers(),
-             most = packing->spec->level >= HIGH_LEVEL ? HIGH_LEVEL_WORKERS_MAX : WORKERS_MAX;
-    if (workers > most) workers = most;
+    unsigned workers = count_workers(packing->tree->count, packing->spec->level);
     progress_begin(&packing->progress, &packing->spec->wish, packing->content->size);
     int result = parallel_for(packing->frame_count, workers, pack_frame, packing, error);
     for (unsigned i = 0; i < WORKERS_MAX; i++) {
