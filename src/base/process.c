@@ -106,7 +106,7 @@ __attribute__((noreturn)) static void child(const ProcessSpec *spec, const Proce
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
     for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
-    setpgid(0, 0);
+    setsid(); /* a group to kill as one, and no terminal of ours to type commands into */
     int null = open("/dev/null", O_RDONLY);
     bool ready = null >= 0 && dup2(null, 0) == 0 && dup2(output, 1) == 1 && dup2(output, 2) == 2;
     if (ready) close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
@@ -140,7 +140,6 @@ static int start(const ProcessSpec *spec, char *const *env, Pipes *pipes, pid_t 
     pid_t pid = fork();
     if (pid < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot run %s", spec->argv[0]);
     if (pid == 0) child(spec, &user, env, pipes->output[1], pipes->failure[1]);
-    setpgid(pid, pid); /* both do: whoever is first */
     close(fd_take(&pipes->output[1]));
     close(fd_take(&pipes->failure[1]));
     int number = 0;

@@ -36,6 +36,11 @@ static void test_gives_status_and_both_outputs(void **state) {
     check_shell(":", 0, "");
 }
 
+static void test_children_have_no_terminal_of_ours(void **state) {
+    (void)state;
+    check_shell("read pid name state parent group session rest </proc/$$/stat; test $session = $$", 0, "");
+}
+
 static void test_children_start_clean(void **state) {
     (void)state;
     FD_AUTO leaked = open("/dev/null", O_RDONLY); /* deliberately without O_CLOEXEC */
@@ -202,6 +207,7 @@ static void test_boot_id_is_one(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gives_status_and_both_outputs),
+        cmocka_unit_test(test_children_have_no_terminal_of_ours),
         cmocka_unit_test(test_children_start_clean),
         cmocka_unit_test(test_gets_exactly_the_environment_given),
         test_in_folder(test_looks_for_programs_in_the_path_given),
