@@ -1,4 +1,5 @@
 #include "host/ledger.h"
+#include "base/file.h"
 #include "support/test.h"
 #include <string.h>
 
@@ -116,9 +117,21 @@ static void test_a_damaged_ledger_is_an_error_and_never_an_empty_one(void **stat
     }
 }
 
+static void test_a_ledger_with_steps_that_are_none_is_refused(void **state) {
+    const TestFolder *folder = *state;
+    ARENA_AUTO arena = arena_new();
+    Ledger ledger;
+    Error error = {0};
+    static const char text[] = "{\"format\":1,\"steps\":[7]}";
+    assert_int_equal(file_replace(folder->fd, "ledger.json", text, strlen(text), 0600, &error), 0);
+    assert_int_equal(ledger_load(arena, folder->fd, &ledger, &error), -1);
+    assert_int_equal(error.kind, ERROR_ATTENTION);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_a_missing_ledger_is_an_empty_one),
+        test_in_folder(test_a_ledger_with_steps_that_are_none_is_refused),
         test_in_folder(test_what_was_saved_is_there_after_a_crash),
         test_in_folder(test_the_same_order_again_keeps_its_steps_and_another_begins_anew),
         test_in_folder(test_answers_are_kept_with_their_errors),
