@@ -63,7 +63,7 @@ static int look(const char *root, int dir, int upkeep, Deadline *deadline, Error
         result = 1;
         if (left_ms(deadline, ledger.confirm_by_ms) <= 0) {
             result = roll_back(root, dir, &ledger, arena, error);
-            if (result < 0 && error->kind == ERROR_REFUSED)
+            if (result < 0 && error->number == EWOULDBLOCK)
                 result = 1; /* an engine is at it: the choice is its */
         }
     }
@@ -79,6 +79,7 @@ int guard_keep(const char *root, Error *error) {
     Deadline deadline = {0};
     int again;
     if (lock < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot guard %s", root);
+    if (file_check_private(upkeep, root, error) < 0) return -1;
     for (int i = 0; flock(lock, LOCK_EX | LOCK_NB) != 0;
          i++) { /* somebody may just be looking whether we are awake */
         if (i == LOCK_TRIES) return 0;
