@@ -25,6 +25,10 @@ int file_make_dirs(const char *path, mode_t mode, Error *error);
 /* A directory beneath `dir`, each missing part made with `mode`, no links followed. Caller closes. */
 int file_open_dir_beneath(int dir, const char *path, mode_t mode, int *out, Error *error);
 
+/* Refuse a folder that anybody may write but root and the user we run as: what is read from it is obeyed.
+ * `path` is for the error. */
+int file_check_private(int dir, const char *path, Error *error);
+
 /* The whole file as bytes; refuses more than `limit` bytes. `out` is appended to. `dir` may be AT_FDCWD,
  * and then any path goes. ENOENT shows in error->number. */
 int file_read(int dir, const char *path, size_t limit, Buffer *out, Error *error);

@@ -1,4 +1,5 @@
 #include "host/host.h"
+#include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "base/process.h"
@@ -75,6 +76,8 @@ static int open_all(Host *host, Error *error) {
     if (file_open_dir(root, &host->root, error) < 0) return -1;
     if (file_open_dir_beneath(host->root, ".upkeep", 0700, &host->upkeep, error) < 0)
         return error_prefix(error, "%s", root);
+    FREE_AUTO char *upkeep = file_join(root, ".upkeep");
+    if (file_check_private(host->upkeep, upkeep, error) < 0) return -1;
     if (take_lock(host, error) < 0) return -1;
     if (ledger_tidy(host->upkeep, error) < 0) return -1;
     if (ledger_load(host->arena, host->upkeep, &host->ledger, error) < 0) return -1;

@@ -43,6 +43,8 @@ int release_current(int root, char version[static RELEASE_VERSION_SIZE], Error *
 /* The folder of a version's record; made when `make`. */
 static int open_record(int root, const char *version, bool make, int *out, Error *error) {
     char path[PATH_MAX];
+    FD_AUTO upkeep = file_open_no_links(root, ".upkeep", O_RDONLY | O_DIRECTORY, 0);
+    if (upkeep >= 0 && file_check_private(upkeep, ".upkeep", error) < 0) return -1;
     snprintf(path, sizeof path, RECORDS "/%s", version);
     if (make) return file_open_dir_beneath(root, path, 0700, out, error);
     int fd = file_open_no_links(root, path, O_RDONLY | O_DIRECTORY, 0);

@@ -55,13 +55,8 @@ static void place_close(Place *place) {
 
 /* Whoever may write there decides which process we would signal. */
 static int check_owner(int folder, const char *root, Error *error) {
-    struct stat status;
-    if (fstat(folder, &status) != 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot look at %s/.upkeep", root);
-    if (status.st_uid == geteuid() && !(status.st_mode & (S_IWGRP | S_IWOTH))) return 0;
-    error_set(error, ERROR_REFUSED, "%s/.upkeep may be written by others than the user who runs Upkeep",
-              root);
-    return error_hint(error, "make that user its owner and take write permission from all others");
+    FREE_AUTO char *path = file_join(root, ".upkeep");
+    return file_check_private(folder, path, error);
 }
 
 static int take_lock(Place *place, Error *error) {

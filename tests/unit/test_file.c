@@ -259,6 +259,20 @@ static void test_syncs(void **state) {
     assert_int_equal(file_write_all(-1, "x", 1, &error), -1);
 }
 
+static void test_a_folder_that_others_may_write_is_not_obeyed(void **state) {
+    TestFolder *folder = *state;
+    Error error = {0};
+    assert_int_equal(fchmod(folder->fd, 0755), 0);
+    assert_int_equal(file_check_private(folder->fd, "it", &error), 0);
+    assert_int_equal(fchmod(folder->fd, 0775), 0);
+    assert_int_equal(file_check_private(folder->fd, "it", &error), -1);
+    assert_int_equal(error.kind, ERROR_REFUSED);
+    assert_int_equal(fchmod(folder->fd, 0700), 0);
+    if (geteuid() != 0) TEST_SKIP("needs root to give folders away");
+    assert_int_equal(fchown(folder->fd, 33, 33), 0);
+    assert_int_equal(file_check_private(folder->fd, "it", &error), -1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_opens_nothing_outside),
@@ -275,6 +289,7 @@ int main(void) {
         test_in_folder(test_does_not_remove_into_a_mount),
         test_in_folder(test_exists_looks_at_links_themselves),
         cmocka_unit_test(test_joins_paths),
+        test_in_folder(test_a_folder_that_others_may_write_is_not_obeyed),
         test_in_folder(test_syncs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

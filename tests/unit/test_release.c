@@ -99,6 +99,18 @@ static void test_remembers_how_it_is_run(void **state) {
     arena_free(arena);
 }
 
+static void test_a_record_that_others_may_write_is_not_obeyed(void **state) {
+    const TestFolder *folder = *state;
+    ARENA_AUTO arena = arena_new();
+    Release release;
+    Error error = {0};
+    assert_int_equal(mkdirat(folder->fd, ".upkeep", 0777), 0);
+    assert_int_equal(fchmodat(folder->fd, ".upkeep", 0777, 0), 0);
+    assert_int_equal(release_load(folder->fd, "1.0", arena, &release, &error), -1);
+    assert_int_equal(error.kind, ERROR_REFUSED);
+    assert_non_null(strstr(error.en, "may be written by others"));
+}
+
 static void test_drift_is_seen_and_named(void **state) {
     const TestFolder *folder = *state;
     Arena *arena = arena_new();
@@ -181,6 +193,7 @@ int main(void) {
         test_in_folder(test_what_is_not_there_cannot_be_activated),
         test_in_folder(test_a_foreign_current_is_never_taken_for_ours),
         test_in_folder(test_remembers_how_it_is_run),
+        test_in_folder(test_a_record_that_others_may_write_is_not_obeyed),
         test_in_folder(test_drift_is_seen_and_named),
         test_in_folder(test_the_one_in_use_is_not_removed),
         test_in_folder(test_removing_takes_tree_and_record),

@@ -267,6 +267,17 @@ static void test_a_folder_with_other_files_is_no_store(void **state) {
     assert_null(store);
 }
 
+static void test_a_store_that_others_may_write_is_refused(void **state) {
+    TestFolder *folder = *state;
+    char path[128];
+    Store *store = NULL;
+    snprintf(path, sizeof path, "%s/planted", folder->path);
+    assert_done(store_open(path, &store, error));
+    store_close(store);
+    assert_int_equal(chmod(path, 0777), 0);
+    assert_refused(store_open(path, &store, error), ERROR_REFUSED, "may be written by others");
+}
+
 static void test_another_format_is_refused(void **state) {
     TestFolder *folder = *state;
     char path[128];
@@ -369,6 +380,7 @@ int main(void) {
         cmocka_unit_test(test_many_proofs_are_all_found),
         test_in_folder(test_folders_and_files_are_for_the_owner_alone),
         test_in_folder(test_a_folder_with_other_files_is_no_store),
+        test_in_folder(test_a_store_that_others_may_write_is_refused),
         test_in_folder(test_another_format_is_refused),
         test_in_folder(test_exclusive_is_refused_while_shared_is_held_and_not_after),
         test_in_folder(test_sweeps_what_is_not_needed),
