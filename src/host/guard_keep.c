@@ -12,7 +12,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 500, LOCK_TRIES = 100, LOCK_LOOK_MS = 5 };
+enum { LOOK_MS = 500, ATTEMPTS = 20, ATTEMPT_PAUSE_MS = 15000, LOCK_TRIES = 100, LOCK_LOOK_MS = 5 };
 
 static bool is_armed(const Ledger *ledger) {
     return ledger->change && ledger->confirm_by_ms && !ledger->confirmed && !ledger->committed &&
@@ -23,13 +23,14 @@ static bool is_armed(const Ledger *ledger) {
 typedef struct Deadline {
     int64_t confirm_by_ms; /* the ledger's, by the wall clock */
     int64_t until_ms;      /* the same moment by the steady clock */
+    int failures;          /* of rolling back: a full disk or a busy store may pass */
 } Deadline;
 
 static int64_t left_ms(Deadline *deadline, int64_t confirm_by_ms) {
     Clock *clock = clock_system();
     int64_t steady_ms = clock_steady_ms(clock);
     if (deadline->confirm_by_ms != confirm_by_ms)
-        *deadline = (Deadline){confirm_by_ms, steady_ms + confirm_by_ms - clock_wall_ms(clock)};
+        *deadline = (Deadline){confirm_by_ms, steady_ms + confirm_by_ms - clock_wall_ms(clock), 0};
     return deadline->until_ms - steady_ms;
 }
 
@@ -63,8 +64,12 @@ static int look(const char *root, int dir, int upkeep, Deadline *deadline, Error
         result = 1;
         if (left_ms(deadline, ledger.confirm_by_ms) <= 0) {
             result = roll_back(root, dir, &ledger, arena, error);
-            if (result < 0 && error->number == EWOULDBLOCK)
+            if (result < 0 && error->number == EWOULDBLOCK) {
                 result = 1; /* an engine is at it: the choice is its */
+            } else if (result < 0 && ++deadline->failures < ATTEMPTS) {
+                result = 1;
+                clock_sleep_ms(ATTEMPT_PAUSE_MS);
+            }
         }
     }
     ledger_free(&ledger);

@@ -15,6 +15,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#define BY_ITSELF "/by-itself/" /* in the ids of orders that a host gives to itself */
+
 /* ---- open and close */
 
 static int take_lock(Host *host, Error *error) {
@@ -289,6 +291,7 @@ int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Er
     if (host->ledger.rolled_back && order->kind != ORDER_ROLLBACK)
         return error_set(failure, ERROR_FAILED, "it heard no confirmation in time and rolled back by itself");
     ledger_take(&host->ledger, order);
+    host->ledger.by_itself = strstr(order->id, BY_ITSELF) != NULL;
     host->order = order;
     host->cancel = cancel;
     Error error = {0};
@@ -305,7 +308,12 @@ int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Er
 int host_roll_back_by_itself(Host *host, Error *error) {
     Order order = {.kind = ORDER_ROLLBACK,
                    .restore_data = strcmp(host->spec.plan->service.rollback_data, "restore") == 0};
-    snprintf(order.id, sizeof order.id, "%.40s/by-itself", host->spec.change);
-    host->ledger.by_itself = true;
+    /* What was cut off goes on; what failed is a new attempt, or its stored answer would be all there ever
+     * is. */
+    if (host->ledger.order_open && host->ledger.by_itself)
+        order = host->ledger.order;
+    else
+        snprintf(order.id, sizeof order.id, "%.40s" BY_ITSELF "%zu", host->spec.change,
+                 json_object_size(host->ledger.answers) + 1);
     return host_carry_out(host, &order, NULL, error);
 }
