@@ -3,6 +3,7 @@
 
 The plan's reference has one table for each map of the plan, under a heading with its path; keys and defaults must be
 those of `upkeep schema`. Every command has its heading in the reference of commands, and its options stand there; and it has a manual page.
+Links from one document to another lead somewhere.
 """
 import json
 import re
@@ -110,6 +111,28 @@ def check_events(project, text):
     return complaints
 
 
+def anchors_of(path):
+    """What a heading can be linked as."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(), flags=re.M | re.S)
+    return {re.sub(r"[^\w -]", "", heading.lower()).strip().replace(" ", "-")
+            for heading in re.findall(r"^#+ (.*)$", text, re.M)}
+
+
+def check_links(project):
+    complaints = []
+    for path in [*project.glob("*.md"), *project.glob("docs/**/*.md")]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+            if re.match(r"[a-z]+:", target):
+                continue
+            name, _, anchor = target.partition("#")
+            there = (path.parent / name).resolve() if name else path
+            if not there.exists():
+                complaints.append(f"{path.relative_to(project)}: {target} is not there")
+            elif anchor and anchor not in anchors_of(there):
+                complaints.append(f"{path.relative_to(project)}: {target}: no such heading")
+    return complaints
+
+
 def main():
     project, program = Path(sys.argv[1]), sys.argv[2]
     printed, number, failures = output_of(program, "schema"), 0, 0
@@ -132,6 +155,7 @@ def main():
              check_commands(program, (docs / "reference" / "commands.md").read_text()))
         case(f"the reference of events names every event and step ({language})",
              check_events(project, (docs / "reference" / "events.md").read_text()))
+    case("links lead somewhere", check_links(project))
     case("every command has a manual page", check_pages(program, (project / "docs/manual/meson.build").read_text()))
     for language in ("en", "zh"):
         name = f"manual pages are well formed ({language})"
