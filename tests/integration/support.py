@@ -32,8 +32,8 @@ from pathlib import Path
 SERVICE = Path(__file__).resolve().parent.parent / "support" / "service.py"
 PROGRAM = str(Path(os.environ.get("UPKEEP_PROGRAM") or (sys.argv[1] if len(sys.argv) > 1 else "upkeep")).resolve())
 RUN_SECONDS = 60   # for one command
-WAIT_SECONDS = 30  # for something to become true
-TOGETHER = 4       # tests at a time: they mostly wait
+WAIT_SECONDS = 60  # for something to become true
+TOGETHER = 8       # tests at a time: they mostly wait
 
 
 class Skip(Exception):
@@ -331,30 +331,54 @@ class Site:
 
     # ---- the end
 
-    def processes(self):
-        """Living processes that were started in here."""
-        here, found = str(self.folder), []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            try:
-                inside = os.readlink(entry / "cwd").startswith(here)
-                named = here.encode() in (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if inside or named:
-                found.append(int(entry.name))
-        return found
-
     def close(self):
-        deadline = time.monotonic() + 10
-        while (found := self.processes()) and time.monotonic() < deadline:
-            for pid in found:
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    pass
-            time.sleep(0.02)
+        end_processes(self.folder)
+
+
+def processes(folder):
+    """Living processes that work in the folder, or name it on their command line."""
+    here, found = f"{folder}/", []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            inside = (os.readlink(entry / "cwd") + "/").startswith(here)
+            named = here.encode() in (entry / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if inside or named:
+            found.append(int(entry.name))
+    return found
+
+
+def end_processes(folder):
+    deadline = time.monotonic() + 10
+    while (found := processes(folder)) and time.monotonic() < deadline:
+        for pid in found:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.02)
+
+
+def make_folder():
+    """The folder of all sites. A process of its own waits for our end, however that comes, then ends what was
+    started in there and removes it."""
+    folder = os.path.realpath(tempfile.mkdtemp(prefix="upkeep-test-"))
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        os.close(writing)
+        os.read(reading, 1)  # nobody writes: it returns when we are gone
+        end_processes(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)
+    os.close(reading)
+    return folder
 
 
 def fetch(port, path="/"):
@@ -383,9 +407,9 @@ def test(function=None, *, hosts=1):
     return mark(function) if function else mark
 
 
-def run_one(row):
+def run_one(row, parent):
     name, function, hosts = row
-    folder = os.path.realpath(tempfile.mkdtemp(prefix="upkeep-test-"))
+    folder = tempfile.mkdtemp(dir=parent, prefix="")
     site = None
     try:
         site = Site(folder, hosts)
@@ -405,9 +429,9 @@ def main(together=TOGETHER):
     """Run them all, or those whose names hold $UPKEEP_TEST."""
     chosen = [row for row in tests if os.environ.get("UPKEEP_TEST", "").replace("_", " ") in row[0]]
     print(f"1..{len(chosen)}", flush=True)
-    failed = 0
+    failed, folder = 0, make_folder()
     with concurrent.futures.ThreadPoolExecutor(together) as pool:
-        for number, (name, verdict, why) in enumerate(pool.map(run_one, chosen), 1):
+        for number, (name, verdict, why) in enumerate(pool.map(lambda row: run_one(row, folder), chosen), 1):
             if verdict == "skip":
                 print(f"ok {number} - {name} # SKIP {why}", flush=True)
                 continue

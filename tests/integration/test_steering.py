@@ -21,7 +21,7 @@ def pausable(site, version="2.0", *behaviour, soak="60s"):
 def pause_then_resume_from_another_process(site):
     site.install("1.0")
     document = site.document(site.package("2.0"))
-    document["rollout"]["stages"] = [{"name": "pilot", "hosts": 1, "soak": "2s"}, {"name": "rest", "soak": "100ms"}]
+    document["rollout"]["stages"] = [{"name": "pilot", "hosts": 1, "soak": "5s"}, {"name": "rest", "soak": "100ms"}]
     run = site.start("run", site.write(document))
     site.wait_event("stage.soaking", stage="pilot")
     change = site.change()
@@ -57,7 +57,7 @@ def rollback_from_another_process_puts_everything_back(site):
 
 @test(hosts=2)
 def an_interrupt_pauses_and_run_goes_on(site):
-    plan, run, change = pausable(site, soak="1s")
+    plan, run, change = pausable(site, soak="4s")
     run.signal(signal.SIGINT)
     run.end(130).says(change, "upkeep resume")
     site.expect("2.0", host=0)

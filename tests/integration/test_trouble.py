@@ -255,8 +255,8 @@ def a_controller_that_died_in_the_soak_leaves_no_unwatched_version(site):
         {"http": {"url": "http://127.0.0.1:${vars.port}/"}, "every": "50ms", "healthy_after": 2, "deadline": "3s"}])
     run.signal(signal.SIGKILL)
     run.end()
-    wait_for(lambda: served(site.ports[0]) == "service 1.0 plain", "the guard to put 1.0 back", 20)
-    wait_for(lambda: site.data() == before, "the data", 5)
+    wait_for(lambda: served(site.ports[0]) == "service 1.0 plain", "the guard to put 1.0 back")
+    wait_for(lambda: site.data() == before, "the data")
     assert site.current() == "1.0"
     site.run("resume", site.change(), status=4).says("rolled back")
     site.expect("1.0", data=before)
