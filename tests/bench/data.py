@@ -44,7 +44,7 @@ def copy(source, target):
 def large(target):
     """50,000 files: all applications, again and again. Copies are marked, so that no two files are the same by
     our doing: applications share enough by themselves."""
-    total, turn = 0, 0
+    total, turn = count(target)[0], 0
     while total < LARGE_FILES:
         turn += 1
         for name in APPLICATIONS:

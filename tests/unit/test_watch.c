@@ -1,5 +1,5 @@
-/* A false clock, a service of three commands around the file `running`, and a probe that passes while the file
- * `healthy` stands. */
+/* A false clock, a service of three commands around the file `running`, and a probe that passes while the
+ * file `healthy` stands. */
 #include "base/json.h"
 #include "host/watch.h"
 #include "support/sample.h"
