@@ -175,16 +175,14 @@ static bool fold_order_done(Fold *fold) {
     if (!answers(fold)) return false;
     RolloutHost *host = fold->host;
     host->order_open = false;
+    host->heard_ms = fold->time_ms;
     host->error = host->error_zh = NULL;
     switch (host->order.kind) {
     case ORDER_PREPARE:
         host->state = HOST_PREPARED;
         host->proved = true;
         break;
-    case ORDER_SWITCH:
-        host->state = HOST_HEALTHY;
-        host->healthy_ms = fold->time_ms;
-        break;
+    case ORDER_SWITCH: host->state = HOST_HEALTHY; break;
     case ORDER_CONFIRM:
         host->state = HOST_CONFIRMED;
         host->confirmed = true;
@@ -315,7 +313,7 @@ static bool fold_engine_started(Fold *fold) {
         RolloutHost *host = &rollout->hosts[i];
         if (host->health == VERDICT_PASS) host->health = VERDICT_INCONCLUSIVE;
         host->health_ms = 0;
-        host->order_given_ms = host->healthy_ms = fold->time_ms;
+        host->order_given_ms = host->heard_ms = fold->time_ms;
     }
     for (size_t i = 0; i < rollout->stage_count; i++)
         if (rollout->stages[i].state == STAGE_SOAKING)

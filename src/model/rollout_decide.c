@@ -77,8 +77,8 @@ static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t 
         fault->why = TEXT("it heard no confirmation in time and rolled back by itself");
     } else if (host->state == HOST_HEALTHY && host->confirm_by_ms && now_ms >= host->confirm_by_ms) {
         fault->why = TEXT("it was not confirmed before its deadline");
-    } else if (watched) {
-        int64_t heard_ms = latest(latest(host->health_ms, host->healthy_ms), rollout->watch_from_ms);
+    } else if (watched && !host->order_open) { /* while it carries out an order, that has the deadline */
+        int64_t heard_ms = latest(latest(host->health_ms, host->heard_ms), rollout->watch_from_ms);
         if (now_ms - heard_ms > silence_limit_ms(rollout->plan))
             fault->why = TEXT("no health report came for too long: absence of data is never a pass");
     }

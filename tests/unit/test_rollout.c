@@ -182,6 +182,40 @@ static void test_silence_makes_a_switched_host_sick(void **state) {
     arena_free(at.arena);
 }
 
+static void test_a_host_that_carries_out_an_order_may_be_silent(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    switch_host(&at, "a");
+    at.now_ms += 6000;
+    report(&at, "a", "pass");
+    assert_string_equal(decide(&at), " order.given:confirm:a");
+    at.now_ms += 61 * 1000;
+    assert_string_equal(decide(&at), "");
+    happen(&at, "order.done", "a");
+    at.now_ms += 50 * 1000; /* its answer was a sign of life */
+    assert_string_equal(decide(&at), " stage.passed stage.started batch.started order.given:switch:b");
+    arena_free(at.arena);
+}
+
+static void test_a_long_commit_is_not_taken_for_sickness(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    switch_host(&at, "a");
+    confirm_host(&at, "a");
+    switch_host(&at, "b");
+    confirm_host(&at, "b");
+    report(&at, "a", "pass");
+    decide(&at);
+    at.now_ms += 600 * 1000;
+    assert_string_equal(decide(&at), "");
+    happen(&at, "order.done", "a");
+    happen(&at, "order.done", "b");
+    assert_string_equal(decide(&at), " rollout.succeeded change.closed");
+    arena_free(at.arena);
+}
+
 static void test_a_failed_rollback_needs_a_person(void **state) {
     (void)state;
     Case at = begin();
@@ -245,6 +279,8 @@ int main(void) {
         cmocka_unit_test(test_a_failed_preparation_refuses_and_switches_nothing),
         cmocka_unit_test(test_a_sick_host_takes_confirmed_ones_back_with_it),
         cmocka_unit_test(test_silence_makes_a_switched_host_sick),
+        cmocka_unit_test(test_a_host_that_carries_out_an_order_may_be_silent),
+        cmocka_unit_test(test_a_long_commit_is_not_taken_for_sickness),
         cmocka_unit_test(test_a_failed_rollback_needs_a_person),
         cmocka_unit_test(test_a_pause_switches_nobody_but_still_confirms),
         cmocka_unit_test(test_an_answer_to_an_order_that_was_not_given_is_refused),
