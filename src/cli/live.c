@@ -216,7 +216,8 @@ static void describe_detail(const Live *live, const json_t *detail, Buffer *out)
     if (json_get_bool(detail, "already_installed", false))
         buffer_text_append(out, cli_text(live->cli, ", installed already"));
     if (files >= 0) buffer_printf(out, cli_text(live->cli, ", %" PRId64 " files"), files);
-    if (bytes >= 0) buffer_printf(out, ", %s", quantity_size_text((uint64_t)bytes, size));
+    if (bytes >= 0)
+        buffer_printf(out, cli_text(live->cli, ", %s"), quantity_size_text((uint64_t)bytes, size));
     if (stored > 0)
         buffer_printf(out, cli_text(live->cli, ", %s new in the store"),
                       quantity_size_text((uint64_t)stored, size));

@@ -174,7 +174,13 @@ static dev_t device_of(const char *path) {
     return status.st_dev;
 }
 
-static void check_need(Preflight *preflight, const char *name, const Need *need) {
+typedef enum Room { ROOM_BOTH, ROOM_RELEASE, ROOM_RESTORE_POINT } Room;
+
+static void check_need(Preflight *preflight, Room room, const Need *need) {
+    static const char *const names[] = {[ROOM_BOTH] = "space",
+                                        [ROOM_RELEASE] = "space release",
+                                        [ROOM_RESTORE_POINT] = "space restore point"};
+    const char *name = names[room];
     FactsDisk disk;
     Observation result = {0};
     char free_text[QUANTITY_TEXT_SIZE], need_text[QUANTITY_TEXT_SIZE];
@@ -187,11 +193,13 @@ static void check_need(Preflight *preflight, const char *name, const Need *need)
     quantity_size_text(disk.free, free_text);
     quantity_size_text(need->bytes, need_text);
     if (bytes_fit && !inodes_fit)
-        error_set(&result.detail, ERROR_NONE, "%s: %s has %" PRIu64 " inodes free, %" PRIu64 " needed", name,
-                  disk.path, disk.inodes_free, need->inodes);
+        error_set(&result.detail, ERROR_NONE, "%s has %" PRIu64 " inodes free, %" PRIu64 " needed", disk.path,
+                  disk.inodes_free, need->inodes);
     else
-        error_set(&result.detail, ERROR_NONE, "%s: %s has %s free, %s needed", name, disk.path, free_text,
-                  need_text);
+        error_set(&result.detail, ERROR_NONE, "%s has %s free, %s needed", disk.path, free_text, need_text);
+    error_prefix(&result.detail, room == ROOM_BOTH      ? "space for release and restore point"
+                                 : room == ROOM_RELEASE ? "space for the release"
+                                                        : "space for the restore point");
     if (!bytes_fit || !inodes_fit)
         error_hint(&result.detail, "free space, or choose another place in the plan");
     judge(preflight, name, bytes_fit && inodes_fit, &result);
@@ -229,11 +237,11 @@ static int check_room(Preflight *preflight, Error *error) {
     if (device_of(release.path) == device_of(restore_point.path)) { /* one file system must hold both */
         release.bytes += restore_point.bytes;
         release.inodes += restore_point.inodes;
-        check_need(preflight, "space for release and restore point", &release);
+        check_need(preflight, ROOM_BOTH, &release);
         return 0;
     }
-    check_need(preflight, "space for the release", &release);
-    check_need(preflight, "space for the restore point", &restore_point);
+    check_need(preflight, ROOM_RELEASE, &release);
+    check_need(preflight, ROOM_RESTORE_POINT, &restore_point);
     return 0;
 }
 
