@@ -366,6 +366,7 @@ def make_folder():
     """The folder of all sites. A process of its own waits for our end, however that comes, then ends what was
     started in there and removes it."""
     folder = os.path.realpath(tempfile.mkdtemp(prefix="upkeep-test-"))
+    os.chmod(folder, 0o711)  # for tests that are nobody
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.setsid()
