@@ -36,7 +36,8 @@ typedef struct JournalDriver {
     int (*begin)(void *self, Error *error); /* exclusive among writers */
     int (*commit)(void *self, Error *error);
     void (*cancel)(void *self);
-    /* After a write failed with `error`: true when room was made and it deserves a second try. May be NULL. */
+    /* After a write failed with `error`: true when room was made and it deserves a second try. May be NULL.
+     */
     bool (*make_room)(void *self, const Error *error);
     int (*last)(void *self, int64_t *sequence, Digest *hash, Error *error); /* 0 and zeros when empty */
     int (*insert)(void *self, const JournalRow *row, Error *error);

@@ -14,6 +14,7 @@ $UPKEEP_PROGRAM, or the first argument.
 """
 import concurrent.futures
 import hashlib
+import http.client
 import json
 import os
 import random
@@ -391,7 +392,7 @@ def served(port):
     """What the front page says; None when nobody answers."""
     try:
         return fetch(port)
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return None
 
 
