@@ -2,9 +2,9 @@
 """terminal_svg.py [TITLE]: draw what a terminal shows, as `tmux capture-pane -e -p` prints it, as an SVG picture.
 
 No fonts are embedded: each stretch of text is given its exact width, so that columns stand in any monospace font.
-docs/images/run.svg is the tutorial's upgrade in a terminal of 118 columns, captured while its second host is probed:
+docs/images/run.svg is the tutorial's upgrade in a terminal of 104 columns, captured while its second host is probed:
 
-    tmux new-session -d -x 118 -y 40 'upkeep run node-red.yaml --yes'
+    tmux new-session -d -x 104 -y 42 'upkeep run node-red.yaml --yes'
     tmux capture-pane -e -p | tools/terminal_svg.py "upkeep run node-red.yaml" >docs/images/run.svg
 """
 import html
