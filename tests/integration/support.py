@@ -32,7 +32,7 @@ from pathlib import Path
 
 SERVICE = Path(__file__).resolve().parent.parent / "support" / "service.py"
 PROGRAM = str(Path(os.environ.get("UPKEEP_PROGRAM") or (sys.argv[1] if len(sys.argv) > 1 else "upkeep")).resolve())
-RUN_SECONDS = 60   # for one command
+RUN_SECONDS = 120  # for one command
 WAIT_SECONDS = 60  # for something to become true
 TOGETHER = 8       # tests at a time: they mostly wait
 

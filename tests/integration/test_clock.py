@@ -55,7 +55,7 @@ def set_forward_past_the_deadline_rolls_back(site):
 @test
 def set_back_does_not_wait_for_the_clock_to_catch_up(site):
     plan = interrupted_in_the_soak(site)
-    site.run("run", plan, env=shifted(-86400), seconds=40)
+    site.run("run", plan, env=shifted(-86400))
     site.expect("2.0")
     switches = [e for e in site.events() if e["type"] == "order.given" and e["order"] == "switch"]
     assert len(switches) == 2, "switched twice"
@@ -99,7 +99,7 @@ def jumping_while_it_runs_confirms_as_if_it_had_not(site):
         new = site.folder / "new"
         new.write_text(jump + "\n")
         os.replace(new, rc)
-    run.end(0, seconds=40)
+    run.end(0)
     site.expect("2.0")
 
 

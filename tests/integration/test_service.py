@@ -169,7 +169,7 @@ def an_old_version_that_does_not_come_back_needs_a_person(site):
     run = site.start("run", plan)
     site.wait_event("step.started", step="probe", order="switch")
     (site.roots[0] / "sick").touch()
-    run.end(5, seconds=40).says("web1", "1.0 does not become healthy")
+    run.end(5).says("web1", "1.0 does not become healthy")
     assert site.current() == "1.0" and site.outcome() == "failed"
     (site.roots[0] / "sick").unlink()
     site.run("rollback", site.change())

@@ -21,7 +21,7 @@ def pausable(site, version="2.0", *behaviour, soak="60s"):
 def pause_then_resume_from_another_process(site):
     site.install("1.0")
     document = site.document(site.package("2.0"))
-    document["rollout"]["stages"] = [{"name": "pilot", "hosts": 1, "soak": "5s"}, {"name": "rest", "soak": "100ms"}]
+    document["rollout"]["stages"] = [{"name": "pilot", "hosts": 1, "soak": "10s"}, {"name": "rest", "soak": "100ms"}]
     run = site.start("run", site.write(document))
     site.wait_event("stage.soaking", stage="pilot")
     change = site.change()
@@ -57,7 +57,7 @@ def rollback_from_another_process_puts_everything_back(site):
 
 @test(hosts=2)
 def an_interrupt_pauses_and_run_goes_on(site):
-    plan, run, change = pausable(site, soak="4s")
+    plan, run, change = pausable(site, soak="10s")
     run.signal(signal.SIGINT)
     run.end(130).says(change, "upkeep resume")
     site.expect("2.0", host=0)
@@ -89,7 +89,7 @@ def a_second_interrupt_leaves_at_once_and_run_goes_on(site):
     site.wait_event("step.started", step="probe", host="web1")
     run.signal(signal.SIGINT)
     run.signal(signal.SIGINT)
-    run.end(130, seconds=10)
+    run.end(130)
     done = site.run("run", plan)
     assert done.status == 0
     site.expect("2.0")
@@ -155,7 +155,7 @@ def hold_waits_for_a_person_who_resumes(site):
 @test
 def run_again_does_not_start_a_held_version_by_itself(site):
     plan, change = held(site)
-    site.run("run", plan, status=5, seconds=20).says(f"upkeep rollback {change}")
+    site.run("run", plan, status=5).says(f"upkeep rollback {change}")
     site.run("rollback", change)
     site.expect("1.0")
 

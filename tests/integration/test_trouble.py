@@ -24,7 +24,7 @@ def a_second_run_of_one_service_is_refused(site):
     site.install("1.0")
     plan, run = soaking(site)
     for other in (plan, site.plan(site.package("3.0"))):
-        site.run("run", other, status=3, seconds=10).says(site.change())
+        site.run("run", other, status=3).says(site.change())
     run.signal(signal.SIGINT)
     run.end(130)
     site.run("abort", site.change())
@@ -34,11 +34,13 @@ def a_second_run_of_one_service_is_refused(site):
 @test
 def a_second_run_from_another_state_folder_is_refused_by_the_lock(site):
     site.install("1.0")
-    plan, run = soaking(site, soak="3s")
-    second = site.run("run", site.plan(site.package("3.0")), "--state", site.folder / "state-2", status=3, seconds=20)
+    _, run = soaking(site)
+    second = site.run("run", site.plan(site.package("3.0")), "--state", site.folder / "state-2", status=3)
     second.says("another upgrade holds the lock", str(site.roots[0]))
-    run.end(0)
-    site.expect("2.0")
+    run.signal(signal.SIGINT)
+    run.end(130)
+    site.run("abort", site.change())
+    site.expect("1.0")
     assert site.run("list", "--json", "--state", site.folder / "state-2").events[0]["state"] == "refused"
 
 
@@ -153,7 +155,7 @@ def a_restore_point_damaged_before_the_rollback_is_found_and_data_is_left_alone(
     for path in objects(site):
         damage(path)
     (site.roots[0] / "sick").touch()
-    done = run.end(5, seconds=40)
+    done = run.end(5)
     done.says("web1", "the data was left as it is", "damaged")
     assert site.data() == data, "the data was touched"
     assert site.outcome() == "failed"
