@@ -85,8 +85,7 @@ int file_open_dir_beneath(int dir, const char *path, mode_t mode, int *out, Erro
 
 int file_check_private(int dir, const char *path, Error *error) {
     struct stat status;
-    if (fstat(dir, &status) != 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot look at %s", path);
+    if (fstat(dir, &status) != 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot look at %s", path);
     bool is_ours = status.st_uid == 0 || status.st_uid == geteuid();
     if (is_ours && !(status.st_mode & (S_IWGRP | S_IWOTH))) return 0;
     error_set(error, ERROR_REFUSED, "%s may be written by others than the user who runs Upkeep", path);

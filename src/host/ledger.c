@@ -53,8 +53,8 @@ static int read_document(Ledger *ledger, const json_t *document, Error *error) {
     json_t *steps = json_object_get(document, "steps"), *answers = json_object_get(document, "answers");
     size_t index;
     json_t *step;
-    json_array_foreach(steps, index, step) if (!json_is_string(step))
-        return error_set(error, ERROR_ATTENTION, "it is of another format");
+    json_array_foreach(steps, index, step) if (!json_is_string(step)) return error_set(
+        error, ERROR_ATTENTION, "it is of another format");
     if (steps) json_array_extend(ledger->steps, steps);
     if (answers) json_object_update(ledger->answers, answers);
     return 0;

@@ -128,7 +128,8 @@ int store_open(const char *path, Store **out, Error *error) {
     pthread_mutex_init(&store->guard, NULL);
     random_name(store->random, sizeof store->random);
     if (file_open_dir(path, &store->dir, error) < 0 || check_format(store, error) < 0 ||
-        file_check_private(store->dir, path, error) < 0 || open_folder(store, "objects", &store->objects, error) < 0 ||
+        file_check_private(store->dir, path, error) < 0 ||
+        open_folder(store, "objects", &store->objects, error) < 0 ||
         open_folder(store, "points", &store->points, error) < 0 ||
         open_folder(store, "temporary", &store->temporary, error) < 0)
         return error_prefix(error, "cannot open the store %s", path);

@@ -1,5 +1,5 @@
-#include "host/ledger.h"
 #include "base/file.h"
+#include "host/ledger.h"
 #include "support/test.h"
 #include <string.h>
 
