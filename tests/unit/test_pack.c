@@ -102,7 +102,7 @@ static void test_leaves_nothing_of_what_it_cannot_finish(void **state) {
 
 static void test_replaces_an_older_package_at_once(void **state) {
     TestFolder *folder = *state;
-    FD_AUTO from = sample_folder(folder, "from");
+    close(sample_folder(folder, "from"));
     sample_text(folder->fd, "p.upk", "an older one");
     FD_AUTO old = openat(folder->fd, "p.upk", O_RDONLY | O_CLOEXEC);
     sample_pack(folder, "from", "p.upk");
