@@ -42,20 +42,19 @@ def copy(source, target):
 
 
 def large(target):
-    """50,000 files: all applications, again and again. Copies are marked, so that no two files are the same by
-    our doing: applications share enough by themselves."""
-    total, turn = count(target)[0], 0
-    while total < LARGE_FILES:
+    """LARGE_FILES files exactly: all applications, again and again. Copies are marked, so that no two files are the
+    same by our doing: applications share enough by themselves."""
+    turn = 0
+    while (missing := LARGE_FILES - count(target)[0]) > 0:
+        name = APPLICATIONS[turn % len(APPLICATIONS)]
         turn += 1
-        for name in APPLICATIONS:
-            if total >= LARGE_FILES:
-                break
-            place = target / f"{name}-{turn}"
-            copy(application(name), place)
-            for parent, _, names in os.walk(place) if turn > 1 else ():
-                for file in names:
-                    if not os.path.islink(path := os.path.join(parent, file)):
-                        with open(path, "a", encoding="ascii") as marked:
-                            marked.write(f"\n// copy {turn}\n")
-            total += count(place)[0]
+        place = target / f"{turn}-{name}"
+        copy(application(name), place)
+        files = sorted(path for path in place.rglob("*") if path.is_symlink() or path.is_file())
+        for path in files[missing:]:
+            path.unlink()
+        for path in files[:missing] if turn > len(APPLICATIONS) else ():
+            if not path.is_symlink():
+                with open(path, "a", encoding="ascii") as marked:
+                    marked.write(f"\n// copy {turn}\n")
     return target
