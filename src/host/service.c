@@ -62,6 +62,11 @@ const char *service_describe_stop(const ServiceContext *context, Arena *arena) {
     return driver ? driver->describe_stop(context, arena) : "";
 }
 
+const char *service_describe_log(const ServiceContext *context, Arena *arena) {
+    const ServiceDriver *driver = driver_of(context->run);
+    return driver && driver->describe_log ? driver->describe_log(context, arena) : NULL;
+}
+
 static void append_quoted(Buffer *out, const char *word) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-";
     if (*word && strspn(word, plain) == strlen(word)) {

@@ -66,3 +66,6 @@ const char *service_state_text(ServiceState state);
 /* What start and stop will do, as a command line to read: for show and reports. In the arena. */
 const char *service_describe_start(const ServiceContext *context, Arena *arena);
 const char *service_describe_stop(const ServiceContext *context, Arena *arena);
+/* Where what it says can be read: a path or a command line; NULL where only its operators know. Never its
+ * contents: a log may hold what no journal should. */
+const char *service_describe_log(const ServiceContext *context, Arena *arena);

@@ -106,4 +106,5 @@ static const char *describe_stop(const ServiceContext *context, Arena *arena) {
     return service_command_text(&context->run->commands->stop, arena);
 }
 
-const ServiceDriver service_driver_commands = {drives, start, stop, status, describe_start, describe_stop};
+const ServiceDriver service_driver_commands = {drives,         start,         stop, status,
+                                               describe_start, describe_stop, NULL};

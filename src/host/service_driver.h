@@ -9,6 +9,7 @@ typedef struct ServiceDriver {
     int (*status)(const ServiceContext *context, ServiceStatus *out, Error *error);
     const char *(*describe_start)(const ServiceContext *context, Arena *arena);
     const char *(*describe_stop)(const ServiceContext *context, Arena *arena);
+    const char *(*describe_log)(const ServiceContext *context, Arena *arena); /* NULL: it cannot know */
 } ServiceDriver;
 
 /* The list as a shell would need it written, to read: `node red.js --title 'My flows'`. In the arena. */

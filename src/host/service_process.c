@@ -269,15 +269,16 @@ static void digest_of_start(const ServiceContext *context, const Place *place,
     digest_to_text(&digest, text);
 }
 
+static const char *log_path(const ServiceContext *context, Arena *arena) {
+    const char *path = context->run->process->log;
+    return path ? path : arena_printf(arena, "shared/log/%s.log", context->name);
+}
+
 /* The log file for appending, its folders made; nothing but a plain file of one name will do, so that no link
  * can make the service write elsewhere. */
 static int open_log(const ServiceContext *context, const Place *place, int *out, Error *error) {
-    char fallback[512];
-    const char *path = context->run->process->log;
-    if (!path) {
-        snprintf(fallback, sizeof fallback, "shared/log/%s.log", context->name);
-        path = fallback;
-    }
+    ARENA_AUTO arena = arena_new();
+    const char *path = log_path(context, arena);
     const char *slash = strrchr(path, '/');
     FREE_AUTO char *parent = slash ? strndup(path, (size_t)(slash - path)) : strdup(".");
     FD_AUTO folder = -1;
@@ -390,4 +391,9 @@ static const char *describe_stop(const ServiceContext *context, Arena *arena) {
                         plan->stop_signal ? plan->stop_signal : "SIGTERM", timeout);
 }
 
-const ServiceDriver service_driver_process = {drives, start, stop, status, describe_start, describe_stop};
+static const char *describe_log(const ServiceContext *context, Arena *arena) {
+    return arena_printf(arena, "%s/%s", context->root, log_path(context, arena));
+}
+
+const ServiceDriver service_driver_process = {drives,         start,         stop,        status,
+                                              describe_start, describe_stop, describe_log};

@@ -208,4 +208,9 @@ static const char *describe_stop(const ServiceContext *context, Arena *arena) {
     return arena_printf(arena, "systemctl stop %s", context->run->systemd);
 }
 
-const ServiceDriver service_driver_systemd = {drives, start, stop, status, describe_start, describe_stop};
+static const char *describe_log(const ServiceContext *context, Arena *arena) {
+    return arena_printf(arena, "journalctl -u %s", context->run->systemd);
+}
+
+const ServiceDriver service_driver_systemd = {drives,         start,         stop,        status,
+                                              describe_start, describe_stop, describe_log};

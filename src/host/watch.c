@@ -91,6 +91,12 @@ static void record(Watch *watch, WatchRow *row, const Observation *seen) {
     watch->failures++;
 }
 
+static int hint_log(const Watch *watch, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    const char *log = service_describe_log(&watch->service, arena);
+    return log ? error_hint(error, "what it said: %s", log) : -1;
+}
+
 /* Is it there at all? A dead one is started again, and its death is a failure of every row. */
 static void look_at_service(Watch *watch) {
     ServiceStatus status;
@@ -101,6 +107,7 @@ static void look_at_service(Watch *watch) {
         error_set(&watch->death, ERROR_FAILED, "the service ended with exit status %d", status.exit_status);
     else
         error_set(&watch->death, ERROR_FAILED, "the service is not running");
+    hint_log(watch, &watch->death);
     Observation seen = {.verdict = VERDICT_FAIL, .detail = watch->death};
     for (size_t i = 0; i < watch->count; i++) record(watch, &watch->rows[i], &seen);
     if (watch->spec.restart && watch->deaths < least_fail_after(watch)) service_start(&watch->service, NULL);
@@ -205,6 +212,7 @@ static int check_deadlines(const Watch *watch, Error *error) {
         else
             error_set(error, ERROR_FAILED, "it did not pass often enough in a row");
         if (error) error->kind = ERROR_FAILED;
+        if (watch->deaths == 0) hint_log(watch, error);
         return error_prefix(error, "“%s” did not become healthy within %s", row->health->name,
                             quantity_duration_text(row->health->deadline_ms, text));
     }

@@ -21,7 +21,8 @@ def is_put_back(site, plan, *texts, status=4):
 @test
 def one_that_exits_at_once(site):
     site.install("1.0")
-    is_put_back(site, site.plan(site.package("2.0", "exit")), "web1", "exit status 7")
+    is_put_back(site, site.plan(site.package("2.0", "exit")), "web1", "exit status 7",
+                f"what it said: {site.roots[0]}/shared/log/service.log")
 
 
 @test
