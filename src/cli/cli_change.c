@@ -204,7 +204,7 @@ static void show_loss(const Cli *cli, Arena *arena, const Rollout *rollout, bool
         if (!rollout->hosts[i].switched && rollout->hosts[i].state != HOST_COMMITTED) continue;
         if (plan_for_host(arena, rollout->plan, rollout->hosts[i].name, rollout->version, &plan, NULL) < 0)
             continue;
-        if (host_loss(plan->service.root, &loss, NULL) < 0) continue;
+        if (host_loss(plan->service.root, rollout->change, &loss, NULL) < 0) continue;
         if (!rollout_restores_data(&asked, &rollout->hosts[i])) {
             cli_print(cli,
                       "  %-12s the data stays as it is; with --restore-data %" PRIu64

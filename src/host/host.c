@@ -52,23 +52,46 @@ static int load_releases(Host *host, Error *error) {
     return release_load(host->root, host->ledger.old_version, host->arena, &host->old, error);
 }
 
-/* A ledger of another change is over — or is it? An unconfirmed switch of somebody else's must not be
- * forgotten. */
+/* An unconfirmed switch of another change must not be forgotten, nor the release it is about to bring. */
+static int check_finished(const Ledger *other, bool ours_begun, Error *error) {
+    if (other->committed || other->rolled_back) return 0;
+    if (!other->stopped && !(ours_begun && other->staged)) return 0;
+    error_set(error, ERROR_REFUSED, "the change %s is not finished here", other->change);
+    return error_hint(error, "finish it with “upkeep resume %s” or “upkeep abort %s”", other->change,
+                      other->change);
+}
+
+/* Back to a change that was accepted here, when what came after it has left nothing. */
+static int return_to_accepted(Host *host, Error *error) {
+    const Ledger *later = &host->ledger;
+    Ledger accepted;
+    char current[RELEASE_VERSION_SIZE];
+    if (ledger_load_accepted(host->arena, host->upkeep, &accepted, error) < 0) return -1;
+    bool ours = accepted.change && strcmp(accepted.change, host->spec.change) == 0;
+    if (!ours || (later->committed && !later->rolled_back)) {
+        ledger_free(&accepted);
+        return error_set(error, ERROR_REFUSED, "%s has been upgraded by %s since; roll that one back first",
+                         host->spec.plan->service.root, later->change ? later->change : "another change");
+    }
+    ledger_free(&host->ledger);
+    host->ledger = accepted;
+    if (release_current(host->root, current, error) < 0) return -1;
+    if (strcmp(current, accepted.new_version) == 0) return load_releases(host, error);
+    return error_set(error, ERROR_ATTENTION, "%s runs “%s”, not the %s that %s has brought",
+                     host->spec.plan->service.root, current, accepted.new_version, accepted.change);
+}
+
+/* The ledger here is this change's, or another's — which is over, or is it? */
 static int begin_change(Host *host, Error *error) {
     Ledger *ledger = &host->ledger;
     if (ledger->change && strcmp(ledger->change, host->spec.change) == 0) return load_releases(host, error);
-    if (ledger->change && ledger->stopped && !ledger->committed && !ledger->rolled_back) {
-        error_set(error, ERROR_REFUSED, "the change %s is not finished here", ledger->change);
-        return error_hint(error, "finish it with “upkeep resume %s” or “upkeep abort %s”", ledger->change,
-                          ledger->change);
-    }
-    if (host->spec.begun)
-        return error_set(error, ERROR_REFUSED, "%s has been upgraded by %s since; roll that one back first",
-                         host->spec.plan->service.root, ledger->change ? ledger->change : "another change");
+    if (ledger->change && check_finished(ledger, host->spec.begun, error) < 0) return -1;
+    if (host->spec.begun) return return_to_accepted(host, error);
     char current[RELEASE_VERSION_SIZE];
     if (release_current(host->root, current, error) < 0) return -1;
     if (reserve_keep(host->upkeep, error) < 0)
         return error_prefix(error, "%s", host->spec.plan->service.root);
+    if (ledger->committed && !ledger->rolled_back && ledger_keep_accepted(ledger, error) < 0) return -1;
     ledger_begin(ledger, host->spec.change, current[0] ? current : NULL, host->spec.version);
     return load_releases(host, error);
 }

@@ -74,4 +74,5 @@ typedef struct HostLoss {
     uint64_t files, bytes;
     char since[CLOCK_TEXT_SIZE];
 } HostLoss;
-int host_loss(const char *root, HostLoss *out, Error *error);
+/* ERROR_REFUSED when that change is not the one to be rolled back there. */
+int host_loss(const char *root, const char *change, HostLoss *out, Error *error);

@@ -26,14 +26,24 @@ static int look(const Ledger *ledger, const char *root, HostLoss *out, Error *er
     return 0;
 }
 
-int host_loss(const char *root, HostLoss *out, Error *error) {
+static bool is_of(const Ledger *ledger, const char *change) {
+    return ledger->change && strcmp(ledger->change, change) == 0;
+}
+
+int host_loss(const char *root, const char *change, HostLoss *out, Error *error) {
     ARENA_AUTO arena = arena_new();
     FD_AUTO dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     FD_AUTO upkeep = dir < 0 ? -1 : file_open_no_links(dir, ".upkeep", O_RDONLY | O_DIRECTORY, 0);
     Ledger ledger;
     if (upkeep < 0) return error_set(error, ERROR_INVALID, "%s is no host of Upkeep's", root);
     if (ledger_load(arena, upkeep, &ledger, error) < 0) return -1;
-    int result = look(&ledger, root, out, error);
+    if (!is_of(&ledger, change)) {
+        ledger_free(&ledger);
+        if (ledger_load_accepted(arena, upkeep, &ledger, error) < 0) return -1;
+    }
+    int result = is_of(&ledger, change)
+                     ? look(&ledger, root, out, error)
+                     : error_set(error, ERROR_REFUSED, "%s has been upgraded by another change since", root);
     ledger_free(&ledger);
     return result;
 }

@@ -7,7 +7,8 @@
 #include <stddef.h>
 #include <string.h>
 
-#define LEDGER_FILE "ledger.json"
+#define LEDGER_FILE   "ledger.json"
+#define ACCEPTED_FILE "ledger-accepted.json"
 enum { FORMAT = 1, SIZE_MAX_BYTES = 1024 * 1024 };
 
 /* What stands in the document under which key. */
@@ -60,14 +61,14 @@ static int read_document(Ledger *ledger, const json_t *document, Error *error) {
     return 0;
 }
 
-int ledger_load(Arena *arena, int dir, Ledger *out, Error *error) {
+static int load(Arena *arena, int dir, const char *name, Ledger *out, Error *error) {
     Ledger ledger = {.arena = arena, .dir = dir, .steps = json_array(), .answers = json_object()};
     BUFFER_AUTO text = {0};
     JSON_AUTO document = NULL;
     Error reading = {0};
-    int result = file_read(dir, LEDGER_FILE, SIZE_MAX_BYTES, &text, &reading);
+    int result = file_read(dir, name, SIZE_MAX_BYTES, &text, &reading);
     if (result == 0) {
-        result = json_parse(buffer_text(&text), text.size, LEDGER_FILE, &document, error);
+        result = json_parse(buffer_text(&text), text.size, name, &document, error);
         if (result == 0) result = read_document(&ledger, document, error);
     } else if (reading.number == ENOENT) {
         result = 0;
@@ -82,13 +83,21 @@ int ledger_load(Arena *arena, int dir, Ledger *out, Error *error) {
     return 0;
 }
 
+int ledger_load(Arena *arena, int dir, Ledger *out, Error *error) {
+    return load(arena, dir, LEDGER_FILE, out, error);
+}
+
+int ledger_load_accepted(Arena *arena, int dir, Ledger *out, Error *error) {
+    return load(arena, dir, ACCEPTED_FILE, out, error);
+}
+
 void ledger_free(Ledger *ledger) {
     json_decref(ledger->steps);
     json_decref(ledger->answers);
     ledger->steps = ledger->answers = NULL;
 }
 
-int ledger_save(const Ledger *ledger, Error *error) {
+static char *text_of(const Ledger *ledger) {
     JSON_AUTO document = json_object();
     json_set_integer(document, "format", FORMAT);
     for (size_t i = 0; i < COUNT(texts); i++)
@@ -101,7 +110,11 @@ int ledger_save(const Ledger *ledger, Error *error) {
     json_set_bool(document, "restore_data", ledger->order.restore_data);
     json_object_set(document, "steps", ledger->steps);
     json_object_set(document, "answers", ledger->answers);
-    FREE_AUTO char *text = json_text(document);
+    return json_text(document);
+}
+
+int ledger_save(const Ledger *ledger, Error *error) {
+    FREE_AUTO char *text = text_of(ledger);
     Error failure = {0};
     int result = file_replace(ledger->dir, LEDGER_FILE, text, strlen(text), 0600, &failure);
     bool back =
@@ -113,7 +126,16 @@ int ledger_save(const Ledger *ledger, Error *error) {
     return error_prefix(error, "cannot write this host's ledger");
 }
 
-int ledger_tidy(int dir, Error *error) { return file_replace_tidy(dir, LEDGER_FILE, error); }
+int ledger_keep_accepted(const Ledger *ledger, Error *error) {
+    FREE_AUTO char *text = text_of(ledger);
+    if (file_replace(ledger->dir, ACCEPTED_FILE, text, strlen(text), 0600, error) == 0) return 0;
+    return error_prefix(error, "cannot keep this host's ledger");
+}
+
+int ledger_tidy(int dir, Error *error) {
+    if (file_replace_tidy(dir, ACCEPTED_FILE, error) < 0) return -1;
+    return file_replace_tidy(dir, LEDGER_FILE, error);
+}
 
 void ledger_begin(Ledger *ledger, const char *change, const char *old_version, const char *new_version) {
     Ledger fresh = {

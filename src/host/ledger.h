@@ -42,6 +42,11 @@ typedef struct Ledger {
 
 /* Missing: an empty one. `dir` must outlive it. */
 int ledger_load(Arena *arena, int dir, Ledger *out, Error *error);
+/* The last change that was accepted here is kept beside the one under way, so that it can still be rolled
+ * back when that one has gone back by itself. Keep: before ledger_begin(). Load: `change` NULL when there is
+ * none. */
+int ledger_keep_accepted(const Ledger *ledger, Error *error);
+int ledger_load_accepted(Arena *arena, int dir, Ledger *out, Error *error);
 /* Durable when it returns 0. On a full disk the room set aside (base/reserve.h) is given up once
  * the service was stopped, and to put things back. */
 int ledger_save(const Ledger *ledger, Error *error);

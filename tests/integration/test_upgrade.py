@@ -97,6 +97,32 @@ def rollback_of_a_change_that_another_followed_is_refused(site):
 
 
 @test
+def rollback_of_a_change_after_a_later_one_failed_and_went_back(site):
+    site.install("1.0")
+    before = site.data()
+    site.run("run", site.plan(site.package("2.0")))
+    second = site.change()
+    fetch(site.ports[0], "/write?after")
+    site.run("run", site.plan(site.package("3.0", "exit")), status=4)
+    site.expect("2.0")
+    site.run("rollback", second, "--restore-data").says("1 files", "rolled back")
+    site.expect("1.0", data=before)
+
+
+@test
+def rollback_of_a_change_while_a_later_one_is_prepared_is_refused(site):
+    site.install("1.0")
+    site.run("run", site.plan(site.package("2.0")))
+    second = site.change()
+    site.run("run", site.plan(site.package("3.0")), "--prepare-only")
+    third = site.change()
+    site.run("rollback", second, status=3).says(third, "not finished")
+    site.run("abort", third)
+    site.run("rollback", second)
+    site.expect("1.0")
+
+
+@test
 def first_installation_rolled_back_is_removed(site):
     site.install("1.0")
     site.run("rollback", site.change())
