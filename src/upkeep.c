@@ -13,6 +13,7 @@ int main(int count, char **words) {
                                            cli_verbs_journal,
                                            cli_verbs_help,
                                            cli_verbs_guard,
+                                           cli_verbs_service,
                                            NULL};
     umask(022); /* what is installed must be readable by the user its service runs as, whoever installs it */
     return cli_main(verbs, count, words);

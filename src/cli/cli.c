@@ -142,6 +142,7 @@ int cli_main(const CliVerb *const *verbs, int count, char **words) {
     }
     if (strcmp(words[1], "--version") == 0)
         return run_verb(&cli, arena, cli_verb_find(&cli, "version"), 0, NULL);
+    if (help_family(&cli, words[1])) return count > 2 && strcmp(words[2], "--help") == 0 ? 0 : 2;
     Error error = {0};
     error_set(&error, ERROR_INVALID, "unknown command “%s”", words[1]);
     error_hint(&error, "“upkeep help” shows those there are");

@@ -41,6 +41,17 @@ void help_all(const Cli *cli) {
                     "5 a person is needed, 130 interrupted or paused."));
 }
 
+bool help_family(const Cli *cli, const char *first) {
+    size_t length = strlen(first), found = 0;
+    for (size_t t = 0; cli->verbs[t]; t++)
+        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++) {
+            if (strncmp(verb->name, first, length) != 0 || verb->name[length] != ' ') continue;
+            if (found++ == 0) printf("%s upkeep %s …\n\n", cli_text(cli, "Usage:"), first);
+            printf("  %-16s %s\n", verb->name, cli_text(cli, verb->summary));
+        }
+    return found > 0;
+}
+
 /* The verb that one or two arguments name; NULL, and said why, when there is none. */
 static const CliVerb *named_verb(Cli *cli, const Arguments *arguments, int *status) {
     char name[64];

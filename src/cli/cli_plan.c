@@ -6,6 +6,7 @@
 #include "cli/drive.h"
 #include "cli/session.h"
 #include "engine/change.h"
+#include "host/installed.h"
 #include "host/preflight.h"
 #include "host/release.h"
 #include "host/service.h"
@@ -193,8 +194,8 @@ static int run_show(Cli *cli, const Arguments *arguments) {
 
 /* ---- run */
 
-/* Every host runs this very package already: there is nothing to do, and that is said. */
-static bool nothing_to_do(const SessionPlan *plan, Arena *arena) {
+/* Every host has this very package already. */
+static bool is_everywhere(const SessionPlan *plan, Arena *arena) {
     for (size_t i = 0; i < plan->plan->hosts.count; i++) {
         Plan *own = NULL;
         char current[RELEASE_VERSION_SIZE] = "";
@@ -206,6 +207,25 @@ static bool nothing_to_do(const SessionPlan *plan, Arena *arena) {
             return false;
     }
     return true;
+}
+
+/* There is nothing to do, and that is said — unless what should run does not: starting it is no upgrade. */
+static int say_nothing_to_do(Cli *cli, const SessionPlan *plan, Arena *arena, Error *error) {
+    for (size_t i = 0; i < plan->plan->hosts.count; i++) {
+        const char *name = plan->plan->hosts.items[i].name;
+        Plan *own = NULL;
+        Installed found;
+        if (plan_for_host(arena, plan->plan, name, plan->version, &own, error) < 0 ||
+            installed_act(own->service.root, INSTALLED_LOOK, &found, error) < 0)
+            return -1;
+        if (found.status.state == SERVICE_RUNNING) continue;
+        error_set(error, ERROR_REFUSED, "%s %s is installed on %s already, but it does not run",
+                  plan->plan->service.name, plan->version, name);
+        return error_hint(error, "start it with “upkeep service start %s”", own->service.root);
+    }
+    cli_print(cli, "%s %s is what runs on every host already: nothing to do.\n", plan->plan->service.name,
+              plan->version);
+    return cli_result(cli, NULL, "succeeded", 0, NULL);
 }
 
 static bool same_root(const Plan *a, const Plan *b) {
@@ -282,11 +302,7 @@ static int run_plan(Cli *cli, const Arguments *arguments, Arena *arena, const Se
     bool fresh = false;
     if (session_journal(cli, &journal, error) < 0 || find_unfinished(journal, arena, plan, &id, error) < 0)
         return -1;
-    if (!*id && nothing_to_do(plan, arena)) {
-        cli_print(cli, "%s %s is what runs on every host already: nothing to do.\n", plan->plan->service.name,
-                  plan->version);
-        return cli_result(cli, NULL, "succeeded", 0, NULL);
-    }
+    if (!*id && is_everywhere(plan, arena)) return say_nothing_to_do(cli, plan, arena, error);
     if (!*id && !agreed(cli, arguments, arena, plan))
         return error_set(error, ERROR_REFUSED, "not agreed; nothing was touched");
     if (find_or_open(cli, journal, arena, plan, &id, &fresh, error) < 0) return -1;

@@ -4,3 +4,5 @@
 
 void help_verb(const Cli *cli, const CliVerb *verb);
 void help_all(const Cli *cli);
+/* The verbs of two words that begin with `first`; false when there are none. */
+bool help_family(const Cli *cli, const char *first);

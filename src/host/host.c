@@ -5,6 +5,7 @@
 #include "base/process.h"
 #include "base/reserve.h"
 #include "host/guard.h"
+#include "host/host_lock.h"
 #include "host/host_room.h"
 #include <assert.h>
 #include <errno.h>
@@ -12,38 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #define BY_ITSELF "/by-itself/" /* in the ids of orders that a host gives to itself */
 
 /* ---- open and close */
-
-static int take_lock(Host *host, Error *error) {
-    host->lock = openat(host->upkeep, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (host->lock < 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot open the lock of %s",
-                           host->spec.plan->service.root);
-    char holder[128] = "";
-    if (flock(host->lock, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK)
-            return error_errno(error, ERROR_SYSTEM, errno, "cannot take the lock of %s",
-                               host->spec.plan->service.root);
-        ssize_t got = pread(host->lock, holder, sizeof holder - 1, 0);
-        holder[got > 0 ? got : 0] = '\0';
-        holder[strcspn(holder, "\n")] = '\0';
-        error_set(error, ERROR_REFUSED, "another upgrade holds the lock of %s: %s",
-                  host->spec.plan->service.root, holder);
-        error_hint(error, "wait for it, or look with “upkeep status”");
-        if (error) error->number = EWOULDBLOCK;
-        return -1;
-    }
-    int length = snprintf(holder, sizeof holder, "%.64s, process %d\n", host->spec.change, (int)getpid());
-    if (ftruncate(host->lock, 0) != 0 || pwrite(host->lock, holder, (size_t)length, 0) != length)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot write the lock of %s",
-                           host->spec.plan->service.root);
-    return 0;
-}
 
 static int load_releases(Host *host, Error *error) {
     if (release_load(host->root, host->spec.version, host->arena, &host->fresh, NULL) < 0)
@@ -103,7 +77,7 @@ static int open_all(Host *host, Error *error) {
         return error_prefix(error, "%s", root);
     FREE_AUTO char *upkeep = file_join(root, ".upkeep");
     if (file_check_private(host->upkeep, upkeep, error) < 0) return -1;
-    if (take_lock(host, error) < 0) return -1;
+    if (host_lock_take(host->upkeep, root, host->spec.change, &host->lock, error) < 0) return -1;
     if (ledger_tidy(host->upkeep, error) < 0) return -1;
     if (ledger_load(host->arena, host->upkeep, &host->ledger, error) < 0) return -1;
     if (begin_change(host, error) < 0) return -1;

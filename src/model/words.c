@@ -39,6 +39,12 @@ static const Word orders[] = {
     {"commit", TEXT("commit")},   {"rollback", TEXT("roll back")},
 };
 
+static const Word service_states[] = {
+    {"stopped", TEXT("stopped")},
+    {"running", TEXT("running")},
+    {"dead", TEXT("not running: it ended by itself")},
+};
+
 static const char *find(const Word *words, size_t count, const char *name) {
     for (size_t i = 0; i < count; i++)
         if (strcmp(words[i].name, name) == 0) return words[i].text;
@@ -50,6 +56,7 @@ static const char *find(const Word *words, size_t count, const char *name) {
 const char *words_step(const char *step) { return FIND(steps, step); }
 const char *words_outcome(const char *outcome) { return FIND(outcomes, outcome); }
 const char *words_order(const char *order) { return FIND(orders, order); }
+const char *words_service_state(const char *state) { return FIND(service_states, state); }
 
 const char *words_host_state(HostState state) {
     static const char *const texts[] = {TEXT("waiting"),     TEXT("preparing"), TEXT("prepared"),

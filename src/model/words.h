@@ -9,3 +9,4 @@ const char *words_host_state(HostState state);
 const char *words_rollout_state(RolloutState state);
 const char *words_outcome(const char *outcome);
 const char *words_order(const char *order);
+const char *words_service_state(const char *state);

@@ -41,6 +41,12 @@ def is_invalid(site, plan, *texts):
 
 
 @test
+def half_a_command_names_its_whole_ones(site):
+    site.run("journal", status=2).says("journal verify", "journal show", "journal export").is_silent_on("unknown")
+    site.run("journal", "--help").says("journal verify")
+
+
+@test
 def the_smallest_plan_works(site):
     site.run("check", write(site))
     site.run("run", write(site, ("health:\n", "+  - {{every: 50ms, http: {{url: \"http://127.0.0.1:{}/\"}}, name: quick}}\n"

@@ -2,6 +2,7 @@
 """Releases that do not work: stopped, put back, data exactly as before, and the reason is said."""
 import json
 import os
+import signal
 import socket
 
 from support import digest_of, fetch, main, served, test, wait_for
@@ -23,6 +24,43 @@ def one_that_exits_at_once(site):
     site.install("1.0")
     is_put_back(site, site.plan(site.package("2.0", "exit")), "web1", "exit status 7",
                 f"what it said: {site.roots[0]}/shared/log/service.log")
+
+
+@test
+def after_a_reboot_it_is_started_as_it_was_installed(site):
+    site.install("1.0")
+    plan = site.plan(site.package("2.0"), style="fancy")
+    site.run("run", plan)
+    record = json.loads((site.roots[0] / ".upkeep" / "service.pid").read_text())
+    os.kill(record["pid"], signal.SIGKILL)
+    record["boot"] = "another-boot"
+    (site.roots[0] / ".upkeep" / "service.pid").write_text(json.dumps(record))
+    site.run("run", plan, status=3).says("does not run", f"upkeep service start {site.roots[0]}")
+    site.run("service start", site.roots[0], "--json").says('"running"', '"2.0"')
+    wait_for(lambda: served(site.ports[0]), "the service")
+    site.expect("2.0", style="fancy")
+    pid = site.pid()
+    site.run("service start", site.roots[0]).says("running")
+    assert site.pid() == pid, "it was started twice"
+    site.run("run", plan).says("nothing to do")
+
+
+@test
+def one_stopped_by_hand_is_stopped_and_says_so(site):
+    site.install("1.0")
+    site.run("service status", site.roots[0]).says("1.0", "running")
+    site.run("service stop", site.roots[0]).says("stopped")
+    assert served(site.ports[0]) is None
+    site.run("service status", site.roots[0]).says("1.0", "stopped")
+
+
+@test
+def one_cannot_be_started_by_hand_in_the_middle_of_an_upgrade(site):
+    site.install("1.0")
+    run = site.start("run", site.plan(site.package("2.0"), soak="3s"))
+    site.wait_event("step.started", step="probe")
+    site.run("service stop", site.roots[0], status=3).says("another upgrade holds the lock")
+    run.end(0)
 
 
 @test
