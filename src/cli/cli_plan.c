@@ -46,6 +46,7 @@ static void print_check(void *context, const char *name, const Observation *resu
 }
 
 static int check_hosts(Cli *cli, Arena *arena, const SessionPlan *plan, size_t *refusals, Error *error) {
+    PreflightTaken taken = {0};
     for (size_t i = 0; i < plan->plan->hosts.count; i++) {
         Plan *own = NULL;
         Checking checking = {cli, plan->plan->hosts.items[i].name};
@@ -54,7 +55,8 @@ static int check_hosts(Cli *cli, Arena *arena, const SessionPlan *plan, size_t *
         PreflightSpec spec = {.plan = own,
                               .package = plan->package,
                               .store = drive_store(cli, arena, own),
-                              .clock = clock_system()};
+                              .clock = clock_system(),
+                              .taken = &taken};
         if (preflight_run(&spec, print_check, &checking, &refused, error) < 0)
             return error_prefix(error, "%s", checking.host);
         *refusals += refused;

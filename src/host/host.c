@@ -63,9 +63,9 @@ static int begin_change(Host *host, Error *error) {
     if (host->spec.begun) return return_to_accepted(host, error);
     char current[RELEASE_VERSION_SIZE];
     if (release_current(host->root, current, error) < 0) return -1;
-    if (reserve_keep(host->upkeep, error) < 0)
+    bool accepted = ledger->committed && !ledger->rolled_back;
+    if ((accepted && ledger_keep_accepted(ledger, error) < 0) || reserve_keep(host->upkeep, error) < 0)
         return error_prefix(error, "%s", host->spec.plan->service.root);
-    if (ledger->committed && !ledger->rolled_back && ledger_keep_accepted(ledger, error) < 0) return -1;
     ledger_begin(ledger, host->spec.change, current[0] ? current : NULL, host->spec.version);
     return load_releases(host, error);
 }

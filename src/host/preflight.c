@@ -176,13 +176,28 @@ static dev_t device_of(const char *path) {
 
 typedef enum Room { ROOM_BOTH, ROOM_RELEASE, ROOM_RESTORE_POINT } Room;
 
-static void check_need(Preflight *preflight, Room room, const Need *need) {
+/* What others will take there is needed as well; what this one needs is taken from now on. */
+static Need with_taken(PreflightTaken *taken, const Need *need) {
+    Need sum = *need;
+    dev_t device = device_of(need->path);
+    size_t i = 0;
+    if (!taken || device == 0) return sum;
+    while (i < taken->count && taken->disks[i].device != device) i++;
+    if (i == sizeof taken->disks / sizeof *taken->disks) return sum;
+    if (i == taken->count) taken->disks[taken->count++].device = device;
+    sum.bytes = taken->disks[i].bytes += need->bytes;
+    sum.inodes = taken->disks[i].inodes += need->inodes;
+    return sum;
+}
+
+static void check_need(Preflight *preflight, Room room, const Need *own) {
     static const char *const names[] = {[ROOM_BOTH] = "space",
                                         [ROOM_RELEASE] = "space release",
                                         [ROOM_RESTORE_POINT] = "space restore point"};
     const char *name = names[room];
     FactsDisk disk;
     Observation result = {0};
+    Need sum = with_taken(preflight->spec->taken, own), *need = &sum;
     char free_text[QUANTITY_TEXT_SIZE], need_text[QUANTITY_TEXT_SIZE];
     if (facts_disk(need->path, &disk, &result.detail) < 0) {
         judge(preflight, name, false, &result);
@@ -200,6 +215,8 @@ static void check_need(Preflight *preflight, Room room, const Need *need) {
     error_prefix(&result.detail, room == ROOM_BOTH      ? "space for release and restore point"
                                  : room == ROOM_RELEASE ? "space for the release"
                                                         : "space for the restore point");
+    if (need->bytes > own->bytes)
+        error_hint(&result.detail, "the hosts before it on this file system included");
     if (!bytes_fit || !inodes_fit)
         error_hint(&result.detail, "free space, or choose another place in the plan");
     judge(preflight, name, bytes_fit && inodes_fit, &result);

@@ -10,6 +10,15 @@
 #include "package/package.h"
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
+
+/* Room on this machine's file systems that hosts looked at before will need: hosts may share one. */
+typedef struct PreflightTaken {
+    struct {
+        uint64_t device, bytes, inodes;
+    } disks[16]; /* more than that are looked at one by one */
+    size_t count;
+} PreflightTaken;
 
 typedef struct PreflightSpec {
     const Plan *plan; /* of this host */
@@ -17,6 +26,7 @@ typedef struct PreflightSpec {
     const char *store; /* folder of the restore points, absolute */
     Clock *clock;
     const atomic_bool *cancel; /* may be NULL */
+    PreflightTaken *taken;     /* what this host needs is added; NULL: each host is looked at for itself */
 } PreflightSpec;
 
 /* Each result as it is known; `name` says what was looked at: a check's name, or "package os", "space",

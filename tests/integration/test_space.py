@@ -81,6 +81,16 @@ def too_little_room_for_the_release_is_refused(site):
     site.expect("2.0")
 
 
+@test(hosts=2)
+def hosts_that_share_a_disk_need_room_together(site):
+    roots, store, _ = on_disk(site, hosts=(0, 1))
+    plan = upgrade(site, store, "1.0")
+    roots.leave(600 << 10)
+    site.run("check", plan, status=3).says("needed", "the hosts before it", "1 ")
+    roots.leave(1200 << 10)
+    site.run("check", plan)
+
+
 @test
 def too_few_inodes_are_refused(site):
     roots, store, _ = on_disk(site)
