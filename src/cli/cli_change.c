@@ -205,19 +205,23 @@ static void show_loss(const Cli *cli, Arena *arena, const Rollout *rollout, bool
         if (plan_for_host(arena, rollout->plan, rollout->hosts[i].name, rollout->version, &plan, NULL) < 0)
             continue;
         if (host_loss(plan->service.root, rollout->change, &loss, NULL) < 0) continue;
-        if (!rollout_restores_data(&asked, &rollout->hosts[i])) {
+        bool one = loss.files == 1;
+        quantity_size_text(loss.bytes, bytes);
+        if (rollout_restores_data(&asked, &rollout->hosts[i]))
             cli_print(cli,
-                      "  %-12s the data stays as it is; with --restore-data %" PRIu64
-                      " files (%s) written since %s would be "
-                      "set aside\n",
-                      rollout->hosts[i].name, loss.files, quantity_size_text(loss.bytes, bytes), loss.since);
-        } else {
+                      one ? "  %-12s %" PRIu64 " file (%s) written since %s goes back to the copy; it is set "
+                            "aside as a restore point\n"
+                          : "  %-12s %" PRIu64
+                            " files (%s) written since %s go back to the copy; they are set "
+                            "aside as a restore point\n",
+                      rollout->hosts[i].name, loss.files, bytes, loss.since);
+        else
             cli_print(cli,
-                      "  %-12s %" PRIu64
-                      " files (%s) written since %s go back to the copy; they are set aside as a restore "
-                      "point\n",
-                      rollout->hosts[i].name, loss.files, quantity_size_text(loss.bytes, bytes), loss.since);
-        }
+                      one ? "  %-12s the data stays as it is; with --restore-data %" PRIu64
+                            " file (%s) written since %s would be set aside\n"
+                          : "  %-12s the data stays as it is; with --restore-data %" PRIu64
+                            " files (%s) written since %s would be set aside\n",
+                      rollout->hosts[i].name, loss.files, bytes, loss.since);
     }
 }
 

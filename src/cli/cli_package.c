@@ -194,7 +194,10 @@ static int run_verify(Cli *cli, const Arguments *arguments) {
     const ManifestHead *head = &package->manifest->head;
     cli_print(
         cli,
-        "%s: %s %s, signed by %zu trusted keys; %zu entries and every byte of them are what was signed\n",
+        package->report.valid_count == 1
+            ? "%s: %s %s, signed by %zu trusted key; %zu entries and every byte of them are what was signed\n"
+            : "%s: %s %s, signed by %zu trusted keys; %zu entries and every byte of them are what was "
+              "signed\n",
         path, head->service, head->version, package->report.valid_count, package->manifest->tree->count);
     print_package(cli, path, head, &package->digest);
     return cli_result(cli, NULL, "succeeded", 0, NULL);

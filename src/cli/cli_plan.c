@@ -70,7 +70,8 @@ static int run_check(Cli *cli, const Arguments *arguments) {
     Error error = {0};
     size_t refusals = 0;
     if (session_plan(arena, arguments->positional[0], &plan, &error) < 0) return cli_fail(cli, &error);
-    cli_print(cli, "%s %s on %zu hosts\n", plan.plan->service.name, plan.version, plan.plan->hosts.count);
+    cli_print(cli, plan.plan->hosts.count == 1 ? "%s %s on %zu host\n" : "%s %s on %zu hosts\n",
+              plan.plan->service.name, plan.version, plan.plan->hosts.count);
     int result = check_hosts(cli, arena, &plan, &refusals, &error);
     package_close(plan.package);
     if (result < 0) return cli_fail(cli, &error);
@@ -78,7 +79,10 @@ static int run_check(Cli *cli, const Arguments *arguments) {
         cli_print(cli, "Every check passed. Nothing was changed.\n");
         return cli_result(cli, NULL, "succeeded", 0, NULL);
     }
-    error_set(&error, ERROR_REFUSED, "%zu checks did not pass; nothing was changed", refusals);
+    error_set(&error, ERROR_REFUSED,
+              refusals == 1 ? "%zu check did not pass; nothing was changed"
+                            : "%zu checks did not pass; nothing was changed",
+              refusals);
     return cli_fail(cli, &error);
 }
 

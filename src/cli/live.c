@@ -212,10 +212,14 @@ static void describe_detail(const Live *live, const json_t *detail, Buffer *out)
     int64_t restored = json_get_integer(detail, "restored_files", -1),
             stored = json_get_integer(detail, "stored_bytes", -1);
     size_t checks = json_array_size(json_object_get(detail, "checks"));
-    if (checks) buffer_printf(out, cli_text(live->cli, ", %zu checks passed"), checks);
+    if (checks)
+        buffer_printf(out, cli_text(live->cli, checks == 1 ? ", %zu check passed" : ", %zu checks passed"),
+                      checks);
     if (json_get_bool(detail, "already_installed", false))
         buffer_text_append(out, cli_text(live->cli, ", installed already"));
-    if (files >= 0) buffer_printf(out, cli_text(live->cli, ", %" PRId64 " files"), files);
+    if (files >= 0)
+        buffer_printf(out, cli_text(live->cli, files == 1 ? ", %" PRId64 " file" : ", %" PRId64 " files"),
+                      files);
     if (bytes >= 0)
         buffer_printf(out, cli_text(live->cli, ", %s"), quantity_size_text((uint64_t)bytes, size));
     if (stored > 0)
@@ -226,7 +230,11 @@ static void describe_detail(const Live *live, const json_t *detail, Buffer *out)
     if (json_get_bool(detail, "killed", false))
         buffer_text_append(out, cli_text(live->cli, ", had to be killed"));
     int64_t written = json_get_integer(detail, "written_files", -1);
-    if (written >= 0) buffer_printf(out, cli_text(live->cli, ", %" PRId64 " files put back"), written);
+    if (written >= 0)
+        buffer_printf(out,
+                      cli_text(live->cli,
+                               written == 1 ? ", %" PRId64 " file put back" : ", %" PRId64 " files put back"),
+                      written);
     if (json_object_get(detail, "set_aside"))
         buffer_printf(out, cli_text(live->cli, ", the new version's data is kept as %s"),
                       json_get_text(detail, "set_aside", ""));
@@ -251,8 +259,8 @@ static void step_failed(Live *live, const Rollout *rollout, const json_t *event)
 }
 
 static void opened(Live *live, const Rollout *rollout, const json_t *event) {
-    live_say(live, event, BOLD, "%s: %s → %s, %zu hosts", rollout->change, rollout->plan->service.name,
-             rollout->version, rollout->host_count);
+    live_say(live, event, BOLD, rollout->host_count == 1 ? "%s: %s → %s, %zu host" : "%s: %s → %s, %zu hosts",
+             rollout->change, rollout->plan->service.name, rollout->version, rollout->host_count);
 }
 
 static void batch_started(Live *live, const Rollout *rollout, const json_t *event) {

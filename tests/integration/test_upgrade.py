@@ -105,7 +105,7 @@ def rollback_of_a_change_after_a_later_one_failed_and_went_back(site):
     fetch(site.ports[0], "/write?after")
     site.run("run", site.plan(site.package("3.0", "exit")), status=4)
     site.expect("2.0")
-    site.run("rollback", second, "--restore-data").says("1 files", "rolled back")
+    site.run("rollback", second, "--restore-data").says("1 file (", "rolled back")
     site.expect("1.0", data=before)
 
 
