@@ -183,8 +183,9 @@ Watch *host_watch(const Host *host, const atomic_bool *cancel) {
 
 static void forget_point(Host *host) {
     restore_point_free(host->point);
+    restore_point_free(host->aside);
     store_close(host->store);
-    host->point = NULL;
+    host->point = host->aside = NULL;
     host->store = NULL;
 }
 

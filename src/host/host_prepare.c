@@ -176,6 +176,10 @@ int host_take_and_prove(Host *host, Store *store, const RestorePointSpec *spec, 
                         Error *error) {
     RestorePoint *point = NULL;
     if (take(store, spec, &point, error) < 0) return -1;
+    if (!point) {
+        *out = NULL;
+        return 0;
+    }
     if (prove(host, store, point, error) < 0) {
         bool damaged = error && error->kind == ERROR_REFUSED;
         RestorePointSpec again = *spec;

@@ -30,44 +30,31 @@ static bool restores_data(const Host *host) {
 
 /* Before the new version stops: what is known of the data is read while somebody may still be served. */
 static int run_ready(Host *host, Error *error) {
-    return host_read_point(host, host->ledger.final_point, error);
-}
-
-typedef struct Differences {
-    size_t count;
-} Differences;
-
-static void count_difference(void *context, const char *what, const char *path) {
-    (void)what, (void)path;
-    ((Differences *)context)->count++;
+    if (host_read_point(host, host->ledger.final_point, error) < 0) return -1;
+    return restore_point_sound(host->store, host->point, error);
 }
 
 /* Only what the new version has changed is worth a restore point of its own. */
 static int run_set_aside(Host *host, Error *error) {
     RestorePointPart parts[PARTS_MAX];
-    size_t count = host_parts(host, false, parts);
-    Differences differences = {0};
-    RESTORE_POINT_AUTO aside = NULL;
+    size_t count = host_parts(host, false, parts), changed = 0;
     if (host->ledger.aside_point) return 0;
     if (host_read_point(host, host->ledger.final_point, error) < 0) return -1;
-    RestorePointApply look = {
-        .mode = RESTORE_LOOK, .on_change = count_difference, .change_context = &differences};
-    RestoreCounts counts = {0};
-    if (restore_point_apply(host->store, host->point, &look, &counts, error) < 0) return -1;
-    json_set_integer(host->detail, "changed", (int64_t)differences.count);
-    if (differences.count == 0) return 0;
     RestorePointSpec spec = host_point_spec(host, RESTORE_POINT_ASIDE, parts, count);
     spec.prior = host->point;
+    spec.differences = &changed;
     spec.version = host->spec.version;
-    if (host_take_and_prove(host, host->store, &spec, &aside, error) < 0) return -1;
-    host->ledger.aside_point = arena_strdup(host->arena, aside->id);
+    if (host_take_and_prove(host, host->store, &spec, &host->aside, error) < 0) return -1;
+    json_set_integer(host->detail, "changed", (int64_t)changed);
+    if (host->aside) host->ledger.aside_point = arena_strdup(host->arena, host->aside->id);
     return 0;
 }
 
 static int run_restore(Host *host, Error *error) {
     RestoreCounts counts = {0};
     if (host_read_point(host, host->ledger.final_point, error) < 0) return -1;
-    RestorePointApply apply = {.mode = RESTORE_EXACT, .wish = {host_progress, host, NULL}};
+    RestorePointApply apply = {
+        .mode = RESTORE_EXACT, .known = host->aside, .wish = {host_progress, host, NULL}};
     if (restore_point_apply(host->store, host->point, &apply, &counts, error) < 0)
         return error_hint(error,
                           "the data was left as it is; “upkeep rollback %s --keep-data” goes back without it",

@@ -19,6 +19,7 @@ struct Host {
     /* of the order under way: */
     Store *store;        /* open once host_read_point() was called */
     RestorePoint *point; /* the one last read, with its trees */
+    RestorePoint *aside; /* the one just taken of what stands there; NULL: none */
     const Order *order;
     const atomic_bool *cancel;
     const char *step;
@@ -61,7 +62,8 @@ RestorePointSpec host_point_spec(const Host *host, RestorePointKind kind, const 
 int host_read_point(Host *host, const char *id, Error *error);
 
 /* Take (or find, when an earlier attempt was cut off) and prove; a point whose proof fails is taken once more
- * without any prior. Leaves its evidence in host->detail. Caller frees. */
+ * without any prior. *out is NULL where the spec counts differences and there are none. Leaves its evidence
+ * in host->detail. Caller frees. */
 int host_take_and_prove(Host *host, Store *store, const RestorePointSpec *spec, RestorePoint **out,
                         Error *error);
 

@@ -65,7 +65,8 @@ static bool needs_final_copy(const Host *host) {
 
 /* Before the service stops: reading what is known of its data takes time that nobody should miss it for. */
 static int run_ready(Host *host, Error *error) {
-    return host_read_point(host, host->ledger.prepare_point, error);
+    if (host_read_point(host, host->ledger.prepare_point, error) < 0) return -1;
+    return host->point ? restore_point_sound(host->store, host->point, error) : 0;
 }
 
 static int run_final_copy(Host *host, Error *error) {

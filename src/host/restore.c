@@ -68,6 +68,11 @@ static void add_removal(Restore *restore, const TreeEntry *found) {
     restore->removals[restore->removal_count++] = (size_t)(found - restore->found->entries);
 }
 
+/* A scan without a prefix of its own lists nothing else; what a caller knows may include folders above. */
+static bool is_in_scope(const Restore *restore, const TreeEntry *found) {
+    return restore->found == restore->scanned || scope_covers(&restore->spec.scope, found->path);
+}
+
 /* Both are sorted: one walk through the two. */
 static void hold_against(Restore *restore) {
     const Tree *tree = restore->spec.tree, *found = restore->found;
@@ -80,7 +85,8 @@ static void hold_against(Restore *restore) {
         if (order <= 0) restore->actions[i] = (uint8_t)action_for(restore, said, order == 0 ? is : NULL);
         bool in_the_way = order == 0 && said->type != is->type &&
                           (said->type == TREE_DIRECTORY || is->type == TREE_DIRECTORY);
-        if (in_the_way || (order > 0 && is->type != TREE_SPECIAL)) add_removal(restore, is);
+        bool foreign = order > 0 && (is->type == TREE_SPECIAL || !is_in_scope(restore, is));
+        if (in_the_way || (order > 0 && !foreign)) add_removal(restore, is);
         i += order <= 0;
         j += order >= 0;
     }
@@ -229,11 +235,12 @@ static int look_around(Restore *restore, Error *error) {
                      .stamps = true,
                      .unread = true,
                      .cancel = spec->progress->wish.cancel};
-    if (spec->scratch) {
-        restore->found = tree_new();
-    } else if (scope_scan(restore->dir, &spec->scope, &scan, false, &restore->found, error) < 0) {
+    if (spec->scratch)
+        restore->scanned = tree_new();
+    else if (!spec->found &&
+             scope_scan(restore->dir, &spec->scope, &scan, false, &restore->scanned, error) < 0)
         return -1;
-    }
+    restore->found = restore->scanned ? restore->scanned : spec->found;
     assert(restore->found);
     restore->actions = calloc(spec->tree->count + 1, 1);
     restore->removals = calloc(restore->found->count + 1, sizeof *restore->removals);
@@ -260,7 +267,7 @@ const RestoreCounts *restore_counts(const Restore *restore) { return &restore->c
 
 void restore_free(Restore *restore) {
     if (!restore) return;
-    tree_free(restore->found);
+    tree_free(restore->scanned);
     free(restore->actions);
     free(restore->removals);
     for (unsigned i = 0; i < PARALLEL_WORKERS_MAX; i++) store_room_free(restore->rooms[i]);

@@ -36,7 +36,9 @@ typedef struct RestoreSpec {
     /* What the tree speaks for: what stands there and is not in the tree is removed; folders above are made
      * where they are missing and else left alone. */
     Scope scope;
-    bool scratch; /* the target is empty and ours alone: no temporary names, nothing made durable */
+    const Tree *found; /* what stands there, when a scan with stamps has just told; must outlive the restore.
+                          NULL: it is scanned */
+    bool scratch;      /* the target is empty and ours alone: no temporary names, nothing made durable */
     RestoreChange on_change; /* may be NULL */
     void *change_context;
     Progress *progress; /* begun and ended by the caller: written bytes are added, and its wish is heeded */

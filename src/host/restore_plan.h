@@ -16,9 +16,10 @@ struct Restore {
     int dir;
     RestoreSpec spec;
     bool is_root;
-    Tree *found;      /* what stands in the scope */
-    uint8_t *actions; /* RestoreAction, one for each entry of spec.tree */
-    size_t *removals; /* indices of `found`, parents before children */
+    const Tree *found; /* what stands in the scope, and perhaps folders above it */
+    Tree *scanned;     /* the same, where it is ours to free */
+    uint8_t *actions;  /* RestoreAction, one for each entry of spec.tree */
+    size_t *removals;  /* indices of `found`, parents before children */
     size_t removal_count;
     RestoreCounts counts;
     StoreRoom *rooms[PARALLEL_WORKERS_MAX]; /* made when first used */

@@ -75,6 +75,8 @@ typedef struct RestorePoint {
     uint64_t stored_objects, stored_bytes; /* what this point added to the store */
     RestorePointProof proof;
     Digest head_digest; /* of its point.json */
+    bool sound;         /* restore_point_sound() found it so */
+    bool prior_sound;   /* the point it was taken with as prior was */
 } RestorePoint;
 
 void restore_point_free(RestorePoint *point); /* NULL is allowed */
@@ -93,6 +95,7 @@ typedef struct RestorePointSpec {
     const RestorePointPart *parts;
     size_t part_count;
     RestorePoint *prior; /* of the same root; NULL: read everything */
+    size_t *differences; /* not NULL: entries that are not as in `prior` are counted there */
     int64_t now_ms;
     ProgressWish wish;
 } RestorePointSpec;
@@ -105,8 +108,8 @@ typedef struct RestorePointSpace {
 } RestorePointSpace;
 int restore_point_space(const RestorePointSpec *spec, RestorePointSpace *out, Error *error);
 
-/* Take and make durable. ERROR_REFUSED when a point of that id exists (load it: it is complete). Caller
- * frees. */
+/* Take and make durable. ERROR_REFUSED when a point of that id exists (load it: it is complete). Where
+ * differences are counted and there are none, nothing is taken: *out is NULL. Caller frees. */
 int restore_point_take(Store *store, const RestorePointSpec *spec, RestorePoint **out, Error *error);
 
 /* Restore into a new folder below `scratch` (made when missing), compare digest by digest, remove it, and
@@ -121,6 +124,11 @@ typedef struct RestorePointProve {
 } RestorePointProve;
 int restore_point_prove(Store *store, RestorePoint *point, const RestorePointProve *options, Error *error);
 
+/* Look whether every object of a proved point is untouched since it was proved, and remember it in `point`:
+ * what a point taken next inherits from a sound one is not looked at again when that one is proved. For the
+ * moment before the service is stopped. Its trees must be read. */
+int restore_point_sound(Store *store, RestorePoint *point, Error *error);
+
 typedef enum RestoreMode {
     RESTORE_EXACT, /* the target becomes what the point says: what the point lacks is removed */
     RESTORE_LOOK,  /* only count, and tell `on_change` */
@@ -131,7 +139,9 @@ typedef struct RestorePointApply {
     const char *only; /* a path in the parts, with what is below it; NULL: everything */
     const char *root; /* absolute, made when missing; NULL: the root the point was taken from */
     RestoreMode mode;
-    RestoreChange on_change; /* may be NULL */
+    const RestorePoint *known; /* taken of this root just now: where its trees are there, they tell what
+                                  stands in the target, and nobody looks again; NULL: it is looked at */
+    RestoreChange on_change;   /* may be NULL */
     void *change_context;
     ProgressWish wish;
 } RestorePointApply;

@@ -11,7 +11,8 @@
 /* One part, or the piece of it that was asked for. */
 typedef struct Piece {
     Scope scope;
-    Tree tree; /* entries are owned here, their strings by the part */
+    Tree tree;         /* entries are owned here, their strings by the part */
+    const Tree *known; /* what stands in the target, or NULL */
     Restore *restore;
 } Piece;
 
@@ -61,6 +62,9 @@ static int add_piece(Applying *applying, RestorePointPart *part, Error *error) {
     piece->scope = narrow(applying->arena, part, applying->options->only);
     if (piece->scope.count == 0) return 0;
     if (restore_point_read_tree(applying->store, applying->point, part, error) < 0) return -1;
+    const RestorePoint *known = applying->options->known;
+    const RestorePointPart *same = known ? restore_point_part(known, part->name) : NULL;
+    piece->known = same ? same->tree : NULL;
     piece->tree = (Tree){.foreign_links = true, .entries = calloc(part->tree->count + 1, sizeof(TreeEntry))};
     if (!piece->tree.entries) abort();
     applying->piece_count++;
@@ -94,6 +98,7 @@ static int plan(Applying *applying, Error *error) {
         RestoreSpec spec = {.store = applying->store,
                             .tree = &piece->tree,
                             .scope = piece->scope,
+                            .found = piece->known,
                             .scratch = applying->is_missing,
                             .on_change = applying->options->on_change,
                             .change_context = applying->options->change_context,

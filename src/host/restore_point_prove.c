@@ -45,6 +45,7 @@ static bool is_needed(const Proving *proving, const Sample *sample, size_t index
     const TreeEntry *entry = &sample->part->tree->entries[index];
     const bool *fresh = sample->part->fresh;
     if (proving->options->full || (fresh && fresh[index])) return true;
+    if (fresh && proving->point->prior_sound) return false;
     if (entry->type == TREE_FILE) return !store_is_proved(proving->store, &entry->digest);
     return !fresh; /* folders and links cost little: unless they are known, they are proved with the rest */
 }
@@ -234,4 +235,37 @@ int restore_point_prove(Store *store, RestorePoint *point, const RestorePointPro
     if (result == 0) return 0;
     if (error) *error = failure;
     return error_prefix(error, "the restore point %s is not proved", point->id);
+}
+
+/* ---- soundness: the objects as they were when they were proved ---- */
+
+typedef struct Sounding {
+    Store *store;
+    const Tree *tree;
+    atomic_bool unsound;
+} Sounding;
+
+static int sound_batch(size_t number, unsigned worker, void *context, Error *error) {
+    (void)worker, (void)error;
+    Sounding *sounding = context;
+    for (size_t i = number * BATCH; i < sounding->tree->count && i < (number + 1) * BATCH; i++) {
+        const TreeEntry *entry = &sounding->tree->entries[i];
+        if (entry->type == TREE_FILE && !store_is_proved(sounding->store, &entry->digest))
+            atomic_store(&sounding->unsound, true);
+    }
+    return 0;
+}
+
+int restore_point_sound(Store *store, RestorePoint *point, Error *error) {
+    point->sound = false;
+    if (point->proof.time_ms == 0) return 0;
+    for (size_t i = 0; i < point->part_count; i++) {
+        Sounding sounding = {.store = store, .tree = point->parts[i].tree};
+        if (parallel_for((sounding.tree->count + BATCH - 1) / BATCH, parallel_workers(), sound_batch,
+                         &sounding, error) < 0)
+            return -1;
+        if (atomic_load(&sounding.unsound)) return 0;
+    }
+    point->sound = true;
+    return 0;
 }

@@ -339,7 +339,40 @@ static RestorePointReuse hold_against_prior(Taking *taking, RestorePointPart *pa
         if (there && !same_stamp(&now->entries[i].stamp, &then->entries[j].stamp)) reuse.same_stamps = false;
     }
     if (taking->spec->prior->proof.time_ms != 0) part->fresh = fresh;
+    taking->point->prior_sound = taking->spec->prior->sound;
     return reuse;
+}
+
+static bool same_now(const TreeEntry *a, const TreeEntry *b) {
+    bool timed = a->type == TREE_FILE || a->type == TREE_DIRECTORY || a->type == TREE_SYMLINK;
+    return same_entry(a, b) && (!timed || a->stamp.modified_ns == b->stamp.modified_ns);
+}
+
+/* Both are sorted: one walk through the two. The folders above are not this part's. */
+static size_t count_differences(const RestorePointPart *part, const Tree *then) {
+    const Scope scope = {part->paths, part->path_count};
+    const Tree *now = part->tree;
+    size_t count = 0, i = 0, j = 0;
+    while (i < now->count || j < then->count) {
+        const TreeEntry *is = i < now->count ? &now->entries[i] : NULL;
+        const TreeEntry *was = j < then->count ? &then->entries[j] : NULL;
+        int order = !is ? 1 : !was ? -1 : strcmp(is->path, was->path);
+        i += order <= 0;
+        j += order >= 0;
+        if (order != 0 || !same_now(is, was)) count += scope_covers(&scope, order > 0 ? was->path : is->path);
+    }
+    return count;
+}
+
+static void count_all_differences(const Taking *taking) {
+    static const Tree nothing;
+    size_t count = 0;
+    for (size_t i = 0; i < taking->point->part_count; i++) {
+        const RestorePointPart *part = &taking->point->parts[i];
+        const Tree *prior = prior_tree(taking->store, taking->spec, part->name);
+        count += count_differences(part, prior ? prior : &nothing);
+    }
+    *taking->spec->differences = count;
 }
 
 static int write_part(Taking *taking, int dir, RestorePointPart *part, Error *error) {
@@ -411,6 +444,8 @@ static int take(Taking *taking, Error *error) {
     if (exists) return refuse_existing(point->id, error);
     for (size_t i = 0; i < point->part_count; i++)
         if (take_part(taking, &point->parts[i], error) < 0) return -1;
+    if (taking->spec->differences) count_all_differences(taking);
+    if (taking->spec->differences && *taking->spec->differences == 0) return 0;
     if (publish(taking, error) < 0) return -1;
     progress_end(&taking->progress);
     return 0;
@@ -433,7 +468,7 @@ int restore_point_take(Store *store, const RestorePointSpec *spec, RestorePoint 
     pthread_mutex_destroy(&taking.guard);
     if (result < 0)
         return error_prefix(error, "cannot take the restore point %s of %s", point->id, spec->root);
-    *out = pointer_take(&point);
+    *out = spec->differences && *spec->differences == 0 ? NULL : pointer_take(&point);
     return 0;
 }
 

@@ -138,10 +138,8 @@ static void test_passes_over_sockets(void **state) {
 
 /* ---- applying in place ---- */
 
-static void test_applying_puts_everything_back(void **state) {
-    Room *room = *state;
-    TREE_AUTO before = scan_data(room->root);
-    RESTORE_POINT_AUTO point = take(room, NULL, RESTORE_POINT_FINAL);
+/* Content, types, links, modes, attributes, names that come and go. */
+static void change_everything(Room *room) {
     FD_AUTO data = openat(room->root, "shared/data", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     sample_text(data, "lib/same.txt", "the changed content, longer\n");
     assert_int_equal(mkdirat(data, "new", 0755), 0);
@@ -159,6 +157,13 @@ static void test_applying_puts_everything_back(void **state) {
     sample_xattr(data, "lib", "user.new", "x", 1);
     assert_int_equal(unlinkat(data, "lib/deep/a.txt", 0), 0);
     assert_int_equal(unlinkat(data, "lib/deep", AT_REMOVEDIR), 0);
+}
+
+static void test_applying_puts_everything_back(void **state) {
+    Room *room = *state;
+    TREE_AUTO before = scan_data(room->root);
+    RESTORE_POINT_AUTO point = take(room, NULL, RESTORE_POINT_FINAL);
+    change_everything(room);
     RestoreCounts counts;
     assert_done(apply(room, point, NULL, &counts, error));
     assert_data_is(room->root, before);
@@ -388,6 +393,100 @@ static void test_a_point_that_the_store_lost_is_no_prior(void **state) {
     assert_done(apply(room, second, NULL, NULL, error));
 }
 
+static void test_where_nothing_differs_from_the_prior_point_none_is_taken(void **state) {
+    Room *room = *state;
+    size_t differences = 99;
+    RESTORE_POINT_AUTO first = take(room, "one", RESTORE_POINT_FINAL);
+    RESTORE_POINT_AUTO second = NULL;
+    room->prior = first;
+    RestorePointSpec spec = spec_of(room, "two", RESTORE_POINT_ASIDE);
+    spec.differences = &differences;
+    assert_done(restore_point_take(room->store, &spec, &second, error));
+    assert_int_equal(differences, 0);
+    assert_null(second);
+    assert_int_equal(file_exists(room->folder->fd, "store/points/two", NULL), 0);
+    assert_int_equal(fchmodat(room->root, "shared/data/lib-a", 0640, 0), 0);
+    sample_text(room->root, "shared/data/lib-b", "new\n");
+    assert_int_equal(unlinkat(room->root, "shared/settings.js", 0), 0);
+    assert_done(restore_point_take(room->store, &spec, &second, error));
+    assert_int_equal(differences, 4); /* a mode, a name, its folder's time, a name that is gone */
+    assert_non_null(second);
+}
+
+static void test_what_was_just_set_aside_tells_what_to_put_back(void **state) {
+    Room *room = *state;
+    TREE_AUTO before = scan_data(room->root);
+    RESTORE_POINT_AUTO final = take(room, "final", RESTORE_POINT_FINAL);
+    change_everything(room);
+    room->prior = final;
+    RESTORE_POINT_AUTO aside = take(room, "aside", RESTORE_POINT_ASIDE);
+    RestorePointApply known = {.known = aside};
+    RestoreCounts counts;
+    assert_done(restore_point_apply(room->store, final, &known, &counts, error));
+    assert_true(counts.written_files > 0 && counts.removed > 0);
+    assert_data_is(room->root, before);
+    assert_done(apply(room, final, NULL, &counts, error));
+    assert_int_equal(counts.written_files + counts.removed + counts.other, 0);
+}
+
+static void test_folders_above_what_is_known_are_not_removed(void **state) {
+    static const char *const paths[] = {"above/data"};
+    Room *room = *state;
+    RestorePointPart part = {.name = "data", .paths = paths, .path_count = 1};
+    RestorePointSpec spec = spec_of(room, "final", RESTORE_POINT_FINAL);
+    RESTORE_POINT_AUTO final = NULL;
+    RESTORE_POINT_AUTO aside = NULL;
+    spec.parts = &part;
+    spec.part_count = 1;
+    assert_done(restore_point_take(room->store, &spec, &final, error));
+    assert_int_equal(mkdirat(room->root, "above", 0755), 0);
+    assert_int_equal(mkdirat(room->root, "above/data", 0755), 0);
+    sample_text(room->root, "above/other", "not ours");
+    spec.id = "aside";
+    assert_done(restore_point_take(room->store, &spec, &aside, error));
+    RestorePointApply known = {.known = aside};
+    assert_done(restore_point_apply(room->store, final, &known, NULL, error));
+    assert_int_equal(file_exists(room->root, "above/data", NULL), 0);
+    assert_int_equal(file_exists(room->root, "above/other", NULL), 1);
+}
+
+static void test_what_is_inherited_from_a_sound_point_is_proved_without_looking_again(void **state) {
+    Room *room = *state;
+    char inherited[128];
+    usleep(20000);
+    RESTORE_POINT_AUTO first = take(room, "one", RESTORE_POINT_PREPARE);
+    assert_done(prove(room, first, false, error));
+    assert_done(restore_point_sound(room->store, first, error));
+    assert_true(first->sound);
+    room->prior = first;
+    sample_text(room->root, "shared/data/lib-a", "changed\n");
+    RESTORE_POINT_AUTO second = take(room, "two", RESTORE_POINT_FINAL);
+    assert_done(prove(room, second, false, error));
+    assert_int_equal(second->proof.restored_files, 1);
+    /* Damage that comes later is found before it can do harm. */
+    object_of(second, "shared/data/lib/same.txt", inherited);
+    flip_byte(room->folder->fd, inherited);
+    sample_text(room->root, "shared/data/lib/same.txt", "changed\n");
+    assert_refused(apply(room, second, NULL, NULL, error), ERROR_REFUSED, "damaged");
+}
+
+static void test_a_point_with_an_object_touched_since_its_proof_is_not_sound(void **state) {
+    Room *room = *state;
+    char object[128];
+    usleep(20000);
+    RESTORE_POINT_AUTO first = take(room, "one", RESTORE_POINT_PREPARE);
+    assert_done(restore_point_sound(room->store, first, error));
+    assert_false(first->sound); /* it is not proved */
+    assert_done(prove(room, first, false, error));
+    object_of(first, "shared/data/lib/same.txt", object);
+    flip_byte(room->folder->fd, object);
+    assert_done(restore_point_sound(room->store, first, error));
+    assert_false(first->sound);
+    room->prior = first;
+    RESTORE_POINT_AUTO second = take(room, "two", RESTORE_POINT_FINAL);
+    assert_refused(prove(room, second, false, error), ERROR_REFUSED, "damaged");
+}
+
 static void test_equal_contents_are_stored_once(void **state) {
     Room *room = *state;
     RESTORE_POINT_AUTO point = take(room, NULL, RESTORE_POINT_PREPARE);
@@ -422,6 +521,11 @@ int main(void) {
         in_room(test_a_recent_change_is_never_believed_unchanged),
         in_room(test_a_metadata_change_is_kept_and_proved),
         in_room(test_a_point_that_the_store_lost_is_no_prior),
+        in_room(test_where_nothing_differs_from_the_prior_point_none_is_taken),
+        in_room(test_what_was_just_set_aside_tells_what_to_put_back),
+        in_room(test_folders_above_what_is_known_are_not_removed),
+        in_room(test_what_is_inherited_from_a_sound_point_is_proved_without_looking_again),
+        in_room(test_a_point_with_an_object_touched_since_its_proof_is_not_sound),
         in_room(test_equal_contents_are_stored_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
