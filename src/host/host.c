@@ -189,17 +189,22 @@ static void forget_point(Host *host) {
     host->store = NULL;
 }
 
-int host_read_point(Host *host, const char *id, Error *error) {
-    RestorePoint *point = NULL;
+const char *host_point_digest(const Host *host, const RestorePoint *point) {
+    char text[DIGEST_TEXT_SIZE];
+    digest_to_text(&point->head_digest, text);
+    return arena_strdup(host->arena, text);
+}
+
+int host_read_point(Host *host, const char *id, const char *digest, Error *error) {
+    RESTORE_POINT_AUTO point = NULL;
     if (host->point && id && strcmp(host->point->id, id) == 0) return 0;
     if (!host->store && store_open(host->ledger.store, &host->store, error) < 0) return -1;
     if (id && restore_point_load(host->store, id, &point, error) < 0) return -1;
-    if (point && restore_point_read_trees(host->store, point, error) < 0) {
-        restore_point_free(point);
-        return -1;
-    }
+    if (point && digest && strcmp(host_point_digest(host, point), digest) != 0)
+        return error_set(error, ERROR_REFUSED, "the restore point %s is not the one that was taken", id);
+    if (point && restore_point_read_trees(host->store, point, error) < 0) return -1;
     restore_point_free(host->point);
-    host->point = point;
+    host->point = pointer_take(&point);
     return 0;
 }
 

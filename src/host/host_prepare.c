@@ -146,6 +146,7 @@ static void note_point(Host *host, const RestorePoint *point) {
         bytes += point->parts[i].size_bytes;
     }
     json_set_text(host->detail, "restore_point", point->id);
+    json_set_text(host->detail, "digest", host_point_digest(host, point));
     json_set_integer(host->detail, "files", (int64_t)files);
     json_set_integer(host->detail, "bytes", (int64_t)bytes);
     json_set_integer(host->detail, "stored_bytes", (int64_t)point->stored_bytes);
@@ -213,6 +214,7 @@ static int run_back_up(Host *host, Error *error) {
     spec.prior = prior;
     if (take(store, &spec, &point, error) < 0) return -1;
     host->ledger.prepare_point = arena_strdup(host->arena, point->id);
+    host->ledger.prepare_digest = host_point_digest(host, point);
     note_point(host, point);
     return 0;
 }

@@ -28,9 +28,16 @@ static bool restores_data(const Host *host) {
     return host->order->restore_data && host->ledger.final_point && host->ledger.started;
 }
 
+static int hint_keep_data(const Host *host, Error *error) {
+    return error_hint(error,
+                      "the data was left as it is; “upkeep rollback %s --keep-data” goes back without it",
+                      host->spec.change);
+}
+
 /* Before the new version stops: what is known of the data is read while somebody may still be served. */
 static int run_ready(Host *host, Error *error) {
-    if (host_read_point(host, host->ledger.final_point, error) < 0) return -1;
+    if (host_read_point(host, host->ledger.final_point, host->ledger.final_digest, error) < 0)
+        return hint_keep_data(host, error);
     return restore_point_sound(host->store, host->point, error);
 }
 
@@ -39,7 +46,7 @@ static int run_set_aside(Host *host, Error *error) {
     RestorePointPart parts[PARTS_MAX];
     size_t count = host_parts(host, false, parts), changed = 0;
     if (host->ledger.aside_point) return 0;
-    if (host_read_point(host, host->ledger.final_point, error) < 0) return -1;
+    if (host_read_point(host, host->ledger.final_point, host->ledger.final_digest, error) < 0) return -1;
     RestorePointSpec spec = host_point_spec(host, RESTORE_POINT_ASIDE, parts, count);
     spec.prior = host->point;
     spec.differences = &changed;
@@ -52,13 +59,11 @@ static int run_set_aside(Host *host, Error *error) {
 
 static int run_restore(Host *host, Error *error) {
     RestoreCounts counts = {0};
-    if (host_read_point(host, host->ledger.final_point, error) < 0) return -1;
+    if (host_read_point(host, host->ledger.final_point, host->ledger.final_digest, error) < 0) return -1;
     RestorePointApply apply = {
         .mode = RESTORE_EXACT, .known = host->aside, .wish = {host_progress, host, NULL}};
     if (restore_point_apply(host->store, host->point, &apply, &counts, error) < 0)
-        return error_hint(error,
-                          "the data was left as it is; “upkeep rollback %s --keep-data” goes back without it",
-                          host->spec.change);
+        return hint_keep_data(host, error);
     json_set_text(host->detail, "restore_point", host->ledger.final_point);
     json_set_text(host->detail, "set_aside", host->ledger.aside_point);
     json_set_integer(host->detail, "written_files", (int64_t)counts.written_files);

@@ -58,8 +58,10 @@ RestorePointSpec host_point_spec(const Host *host, RestorePointKind kind, const 
                                  size_t count);
 
 /* host->store and host->point: the point `id` with its trees, read once for all steps of an order. NULL: no
- * point. */
-int host_read_point(Host *host, const char *id, Error *error);
+ * point. `digest` is what the ledger says of it; ERROR_REFUSED when it is another point. */
+int host_read_point(Host *host, const char *id, const char *digest, Error *error);
+/* The digest of a point, for the ledger. In host->arena. */
+const char *host_point_digest(const Host *host, const RestorePoint *point);
 
 /* Take (or find, when an earlier attempt was cut off) and prove; a point whose proof fails is taken once more
  * without any prior. *out is NULL where the spec counts differences and there are none. Leaves its evidence

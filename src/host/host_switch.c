@@ -65,7 +65,7 @@ static bool needs_final_copy(const Host *host) {
 
 /* Before the service stops: reading what is known of its data takes time that nobody should miss it for. */
 static int run_ready(Host *host, Error *error) {
-    if (host_read_point(host, host->ledger.prepare_point, error) < 0) return -1;
+    if (host_read_point(host, host->ledger.prepare_point, host->ledger.prepare_digest, error) < 0) return -1;
     return host->point ? restore_point_sound(host->store, host->point, error) : 0;
 }
 
@@ -73,11 +73,12 @@ static int run_final_copy(Host *host, Error *error) {
     RestorePointPart parts[PARTS_MAX];
     size_t count = host_parts(host, false, parts);
     RESTORE_POINT_AUTO point = NULL;
-    if (host_read_point(host, host->ledger.prepare_point, error) < 0) return -1;
+    if (host_read_point(host, host->ledger.prepare_point, host->ledger.prepare_digest, error) < 0) return -1;
     RestorePointSpec spec = host_point_spec(host, RESTORE_POINT_FINAL, parts, count);
     spec.prior = host->point;
     if (host_take_and_prove(host, host->store, &spec, &point, error) < 0) return -1;
     host->ledger.final_point = arena_strdup(host->arena, point->id);
+    host->ledger.final_digest = host_point_digest(host, point);
     return 0;
 }
 

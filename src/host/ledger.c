@@ -22,6 +22,8 @@ static const struct {
         {"new_version", offsetof(Ledger, new_version)},
         {"prepare_point", offsetof(Ledger, prepare_point)},
         {"final_point", offsetof(Ledger, final_point)},
+        {"prepare_digest", offsetof(Ledger, prepare_digest)},
+        {"final_digest", offsetof(Ledger, final_digest)},
         {"aside_point", offsetof(Ledger, aside_point)},
         {"store", offsetof(Ledger, store)},
         {"step", offsetof(Ledger, step)},

@@ -23,12 +23,14 @@ typedef struct Ledger {
     const char *change;                                    /* NULL: nothing was ever done here */
     const char *old_version, *new_version;                 /* old NULL: first installation */
     const char *prepare_point, *final_point, *aside_point; /* ids of restore points, or NULL */
-    const char *store;                                     /* folder of the restore points */
-    bool staged;      /* the new release was installed by this change, so undoing removes it */
-    bool was_running; /* the service, before it was stopped for the switch */
-    bool stopped;     /* the switch has begun: stopping was intended */
-    bool activated;   /* moving `current` was intended */
-    bool started;     /* starting the new version was intended: it may have written */
+    const char *prepare_digest,
+        *final_digest; /* of their heads: whoever can write the store is not believed */
+    const char *store; /* folder of the restore points */
+    bool staged;       /* the new release was installed by this change, so undoing removes it */
+    bool was_running;  /* the service, before it was stopped for the switch */
+    bool stopped;      /* the switch has begun: stopping was intended */
+    bool activated;    /* moving `current` was intended */
+    bool started;      /* starting the new version was intended: it may have written */
     bool switched, confirmed, committed, rolled_back;
     bool by_itself;        /* rolled back by its dead man's switch, not by order */
     int64_t confirm_by_ms; /* wall clock; 0: not armed */

@@ -165,6 +165,20 @@ def a_restore_point_damaged_before_the_rollback_is_found_and_data_is_left_alone(
 
 
 @test
+def a_restore_point_that_somebody_rewrote_is_not_believed(site):
+    site.install("1.0")
+    _, run = soaking(site, "2.0", "migrates", "sick-when:sick")
+    data = site.data()
+    for head in (site.state / "restore-points" / "points").glob("*final/point.json"):
+        head.write_text(head.read_text().replace('"1.0"', '"9.9"'))
+    (site.roots[0] / "sick").touch()
+    run.end(5).says("web1", "is not the one that was taken", "the data was left as it is", "--keep-data")
+    assert site.data() == data, "the data was touched"
+    site.run("rollback", site.change(), "--keep-data")
+    assert served(site.ports[0]) == "service 1.0 plain" and site.data() == data
+
+
+@test
 def a_restore_point_damaged_before_a_later_rollback_with_data_is_found(site):
     site.install("1.0")
     site.run("run", site.plan(site.package("2.0", "migrates")))
