@@ -79,11 +79,11 @@ static bool is_wanted(const Engine *engine, const char *host, const json_t *even
     return known->order_open && id && strcmp(known->order.id, id) == 0;
 }
 
-static int receive(Engine *engine, Error *error) {
+static int receive(Engine *engine, int64_t wait_ms, Error *error) {
     JSON_AUTO events = json_array();
     HostReport report;
     for (int i = 0;
-         i < REPORTS_MAX && engine->spec->link->receive(engine->spec->link, i ? 0 : TICK_MS, &report); i++) {
+         i < REPORTS_MAX && engine->spec->link->receive(engine->spec->link, i ? 0 : wait_ms, &report); i++) {
         if (!report.event) {
             if (engine->spec->observer.progress)
                 engine->spec->observer.progress(engine->spec->observer.context, engine->rollout, &report);
@@ -172,11 +172,12 @@ int engine_run(const EngineSpec *spec, EngineEnd *out, Error *error) {
     Engine engine = {.spec = spec, .rollout = spec->rollout};
     EngineEnd end = ENGINE_ENDED;
     bool left = false;
-    if (begin(&engine, error) < 0) return -1;
+    /* What hosts have done by themselves meanwhile comes before any decision about them. */
+    if (begin(&engine, error) < 0 || receive(&engine, 0, error) < 0) return -1;
     while (!is_over(&engine, &end)) {
         if (decide(&engine, error) < 0) return -1;
         if (is_over(&engine, &end)) break;
-        if (receive(&engine, error) < 0) return -1;
+        if (receive(&engine, TICK_MS, error) < 0) return -1;
         if (heed_interrupts(&engine, &left, error) < 0) return -1;
         if (left) {
             end = rollout_busy(engine.rollout) ? ENGINE_INTERRUPTED : ENGINE_PAUSED;

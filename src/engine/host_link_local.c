@@ -264,6 +264,7 @@ static int open_host(Local *local, const HostLinkLocalSpec *spec, size_t index, 
                     .package_digest = rollout->package_digest,
                     .store = store ? store : arena_printf(local->arena, "%s/restore-points", spec->state),
                     .guard = spec->guard ? guard : NULL,
+                    .settled = rollout->hosts[index].state == HOST_ROLLED_BACK,
                     .begun = rollout->hosts[index].order_count > rollout->hosts[index].order_open,
                     .clock = spec->clock,
                     .say = {put_event, put_progress, host}};

@@ -70,6 +70,15 @@ static int begin_change(Host *host, Error *error) {
     return load_releases(host, error);
 }
 
+/* What its guard did while nobody listened, for the journal: at least once. */
+static void tell_unheard(const Host *host) {
+    size_t index;
+    json_t *event;
+    if (host->spec.settled || !host->spec.say.event) return;
+    json_array_foreach(host->ledger.unheard, index, event)
+        host->spec.say.event(host->spec.say.context, json_deep_copy(event));
+}
+
 static int open_all(Host *host, Error *error) {
     const char *root = host->spec.plan->service.root;
     if (file_open_dir(root, &host->root, error) < 0) return -1;
@@ -81,6 +90,7 @@ static int open_all(Host *host, Error *error) {
     if (ledger_tidy(host->upkeep, error) < 0) return -1;
     if (ledger_load(host->arena, host->upkeep, &host->ledger, error) < 0) return -1;
     if (begin_change(host, error) < 0) return -1;
+    tell_unheard(host);
     if (host->ledger.order_open && host->ledger.by_itself) return host_roll_back_by_itself(host, error);
     return host_is_guarded(host) ? guard_ensure(host->upkeep, host->spec.guard, error)
                                  : 0; /* a reboot may have ended the last one */
@@ -226,7 +236,7 @@ static void say(const Host *host, json_t *event) {
     if (host->spec.say.event)
         host->spec.say.event(host->spec.say.context, event);
     else
-        json_decref(event);
+        json_array_append_new(host->ledger.unheard, event); /* saved with the next step, or the answer */
 }
 
 static bool cancelled(const Host *host) { return host->cancel && atomic_load(host->cancel); }
@@ -293,6 +303,8 @@ int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Er
     if (answered(host, order, &result, failure)) return result;
     if (host->ledger.rolled_back && order->kind != ORDER_ROLLBACK)
         return error_set(failure, ERROR_FAILED, "it heard no confirmation in time and rolled back by itself");
+    if (host->ledger.rolled_back)
+        return 0; /* what people have written since must not be put back once more */
     ledger_take(&host->ledger, order);
     host->ledger.by_itself = strstr(order->id, BY_ITSELF) != NULL;
     host->order = order;
@@ -316,6 +328,8 @@ int host_roll_back_by_itself(Host *host, Error *error) {
     if (host->ledger.order_open && host->ledger.by_itself)
         order = host->ledger.order;
     else
+        json_array_clear(host->ledger.unheard);
+    if (!*order.id)
         snprintf(order.id, sizeof order.id, "%.40s" BY_ITSELF "%zu", host->spec.change,
                  json_object_size(host->ledger.answers) + 1);
     return host_carry_out(host, &order, NULL, error);

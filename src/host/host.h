@@ -40,7 +40,9 @@ typedef struct HostSpec {
     const char *version;        /* the new one */
     const char *package_digest; /* that the package must have */
     const char *store;          /* folder of the restore points, absolute */
-    bool begun; /* this change has had answers from here: a ledger of another change is refused */
+    bool settled; /* its journal knows how this host ended: what it did by itself meanwhile is not told again
+                   */
+    bool begun;   /* this change has had answers from here: a ledger of another change is refused */
     const char *const *guard; /* command line of its guard (guard.h), NULL-ended; NULL: it has none */
     Clock *clock;
     HostSay say;

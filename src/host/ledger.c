@@ -54,17 +54,20 @@ static int read_document(Ledger *ledger, const json_t *document, Error *error) {
     order_kind_from_text(json_get_text(document, "order", NULL), &ledger->order.kind);
     ledger->order.restore_data = json_get_bool(document, "restore_data", false);
     json_t *steps = json_object_get(document, "steps"), *answers = json_object_get(document, "answers");
+    json_t *unheard = json_object_get(document, "unheard");
     size_t index;
     json_t *step;
     json_array_foreach(steps, index, step) if (!json_is_string(step)) return error_set(
         error, ERROR_ATTENTION, "it is of another format");
     if (steps) json_array_extend(ledger->steps, steps);
     if (answers) json_object_update(ledger->answers, answers);
+    if (unheard) json_array_extend(ledger->unheard, unheard);
     return 0;
 }
 
 static int load(Arena *arena, int dir, const char *name, Ledger *out, Error *error) {
-    Ledger ledger = {.arena = arena, .dir = dir, .steps = json_array(), .answers = json_object()};
+    Ledger ledger = {
+        .arena = arena, .dir = dir, .steps = json_array(), .answers = json_object(), .unheard = json_array()};
     BUFFER_AUTO text = {0};
     JSON_AUTO document = NULL;
     Error reading = {0};
@@ -96,7 +99,8 @@ int ledger_load_accepted(Arena *arena, int dir, Ledger *out, Error *error) {
 void ledger_free(Ledger *ledger) {
     json_decref(ledger->steps);
     json_decref(ledger->answers);
-    ledger->steps = ledger->answers = NULL;
+    json_decref(ledger->unheard);
+    ledger->steps = ledger->answers = ledger->unheard = NULL;
 }
 
 static char *text_of(const Ledger *ledger) {
@@ -112,6 +116,7 @@ static char *text_of(const Ledger *ledger) {
     json_set_bool(document, "restore_data", ledger->order.restore_data);
     json_object_set(document, "steps", ledger->steps);
     json_object_set(document, "answers", ledger->answers);
+    json_object_set(document, "unheard", ledger->unheard);
     return json_text(document);
 }
 
@@ -140,8 +145,11 @@ int ledger_tidy(int dir, Error *error) {
 }
 
 void ledger_begin(Ledger *ledger, const char *change, const char *old_version, const char *new_version) {
-    Ledger fresh = {
-        .arena = ledger->arena, .dir = ledger->dir, .steps = json_array(), .answers = json_object()};
+    Ledger fresh = {.arena = ledger->arena,
+                    .dir = ledger->dir,
+                    .steps = json_array(),
+                    .answers = json_object(),
+                    .unheard = json_array()};
     fresh.change = arena_strdup(ledger->arena, change);
     fresh.old_version = arena_strdup(ledger->arena, old_version);
     fresh.new_version = arena_strdup(ledger->arena, new_version);

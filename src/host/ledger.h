@@ -40,6 +40,7 @@ typedef struct Ledger {
     json_t *steps;    /* of `order`: array of names done, in order */
     const char *step; /* the one intended now, or NULL */
     json_t *answers;  /* order id → {"done": true} or {"error", "error_zh", "kind"} */
+    json_t *unheard; /* events of steps that nobody listened to: of the last attempt to roll back by itself */
 } Ledger;
 
 /* Missing: an empty one. `dir` must outlive it. */

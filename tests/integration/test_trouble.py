@@ -7,8 +7,9 @@ import random
 import signal
 import sqlite3
 import time
+from pathlib import Path
 
-from support import fetch, main, served, test, wait_for
+from support import fetch, main, processes, served, test, wait_for
 
 
 def soaking(site, version="2.0", *behaviour, soak="60s", **parts):
@@ -263,6 +264,10 @@ def killed_at_random_in_a_failing_upgrade_it_ends_rolled_back(site):
         assert site.releases() == ["1.0"]
 
 
+def guards(site):
+    return [pid for pid in processes(site.folder) if b"guard" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
 @test
 def a_controller_that_died_in_the_soak_leaves_no_unwatched_version(site):
     site.install("1.0")
@@ -274,8 +279,27 @@ def a_controller_that_died_in_the_soak_leaves_no_unwatched_version(site):
     wait_for(lambda: served(site.ports[0]) == "service 1.0 plain", "the guard to put 1.0 back")
     wait_for(lambda: site.data() == before, "the data")
     assert site.current() == "1.0"
+    wait_for(lambda: not guards(site), "the guard's end")
+    fetch(site.ports[0], "/write?after-the-guard")
+    pid, data = site.pid(), site.data()
     site.run("resume", site.change(), status=4).says("rolled back")
-    site.expect("1.0", data=before)
+    site.expect("1.0", data=data)
+    assert site.pid() == pid, "the old version was interrupted once more"
+
+
+@test
+def what_a_guard_did_stands_in_the_journal_and_the_report(site):
+    site.install("1.0")
+    _, run = soaking(site, "2.0", "migrates", soak="500ms", rollout__confirm_deadline="4s", health=[
+        {"http": {"url": "http://127.0.0.1:${vars.port}/"}, "every": "50ms", "healthy_after": 2, "deadline": "3s"}])
+    run.signal(signal.SIGKILL)
+    run.end()
+    wait_for(lambda: served(site.ports[0]) == "service 1.0 plain" and not guards(site), "the guard to put 1.0 back")
+    site.run("resume", site.change(), status=4)
+    steps = site.steps("rollback")
+    assert steps == ["ready", "stop", "set_aside", "restore", "activate", "start", "probe", "discard", "finish"], steps
+    aside = next(e["detail"]["set_aside"] for e in site.events() if e["type"] == "step.done" and e["step"] == "restore")
+    site.run("report", site.change(), "--form", "retrospective").says(aside, "rolled back by itself").is_silent_on("not over")
 
 
 main()

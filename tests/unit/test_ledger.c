@@ -42,6 +42,7 @@ static void test_what_was_saved_is_there_after_a_crash(void **state) {
     room.ledger.step = "stage";
     room.ledger.staged = true;
     room.ledger.confirm_by_ms = 12345;
+    json_array_append_new(room.ledger.unheard, json_string("an event"));
     assert_int_equal(ledger_save(&room.ledger, NULL), 0);
     close_room(&room);
     room = open_in(*state);
@@ -50,8 +51,27 @@ static void test_what_was_saved_is_there_after_a_crash(void **state) {
     assert_string_equal(room.ledger.step, "stage");
     assert_true(room.ledger.staged && room.ledger.order_open);
     assert_int_equal(room.ledger.confirm_by_ms, 12345);
+    assert_int_equal(json_array_size(room.ledger.unheard), 1);
     assert_true(ledger_step_done(&room.ledger, "check"));
     assert_false(ledger_step_done(&room.ledger, "stage"));
+    close_room(&room);
+}
+
+static void test_the_last_accepted_change_is_kept_beside_the_next(void **state) {
+    Room room = open_in(*state);
+    Ledger accepted;
+    assert_int_equal(ledger_load_accepted(room.arena, room.ledger.dir, &accepted, NULL), 0);
+    assert_null(accepted.change);
+    ledger_free(&accepted);
+    ledger_begin(&room.ledger, "C", "1.0", "2.0");
+    room.ledger.committed = true;
+    assert_int_equal(ledger_keep_accepted(&room.ledger, NULL), 0);
+    ledger_begin(&room.ledger, "D", "2.0", "3.0");
+    assert_int_equal(ledger_save(&room.ledger, NULL), 0);
+    assert_int_equal(ledger_load_accepted(room.arena, room.ledger.dir, &accepted, NULL), 0);
+    assert_string_equal(accepted.change, "C");
+    assert_true(accepted.committed);
+    ledger_free(&accepted);
     close_room(&room);
 }
 
@@ -133,6 +153,7 @@ int main(void) {
         test_in_folder(test_a_missing_ledger_is_an_empty_one),
         test_in_folder(test_a_ledger_with_steps_that_are_none_is_refused),
         test_in_folder(test_what_was_saved_is_there_after_a_crash),
+        test_in_folder(test_the_last_accepted_change_is_kept_beside_the_next),
         test_in_folder(test_the_same_order_again_keeps_its_steps_and_another_begins_anew),
         test_in_folder(test_answers_are_kept_with_their_errors),
         test_in_folder(test_another_change_forgets_the_last_one),
