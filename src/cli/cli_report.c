@@ -64,13 +64,13 @@ static int find_ending(const char *path, const Ending **out, Error *error) {
     return error_hint(error, "end it in .md or .html");
 }
 
+/* Whole or not at all: an earlier report of that name stays until the new one is complete. */
 static int write_file(const char *path, const Buffer *text, Error *error) {
-    FD_AUTO fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot write %s", path);
-    if (file_write_all(fd, buffer_text(text), text->size, error) < 0)
-        return error_prefix(error, "cannot write %s", path);
-    if (close(fd_take(&fd)) != 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot write %s", path);
-    return 0;
+    const char *slash = strrchr(path, '/');
+    FREE_AUTO char *parent = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    FD_AUTO dir = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (dir < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot write %s", path);
+    return file_replace(dir, slash ? slash + 1 : path, buffer_text(text), text->size, 0644, error);
 }
 
 /* Standard output: the document itself, or with --json a line that holds it. */

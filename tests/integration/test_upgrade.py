@@ -123,6 +123,23 @@ def rollback_of_a_change_while_a_later_one_is_prepared_is_refused(site):
 
 
 @test
+def a_report_is_written_in_both_forms_and_languages(site):
+    site.install("1.0")
+    site.run("run", site.plan(site.package("2.0", "exit")), status=4)
+    for name, language, words in (("a.md", "en", "# Upgrade retrospective"), ("b.md", "zh", "# 升级复盘报告"),
+                                  ("c.html", "en", "<html"), ("d.html", "zh", "升级复盘报告")):
+        (site.folder / name).write_text("an earlier report")
+        site.run("report", site.change(), "--lang", language, "-o", site.folder / name)
+        text = (site.folder / name).read_text()
+        assert words in text and site.change() in text and "an earlier report" not in text, text[:300]
+        assert "http://" not in text.replace(f"http://127.0.0.1:{site.ports[0]}", "").replace("http://www.w3.org", ""), \
+            "it asks for something elsewhere"
+    assert not [p for p in site.folder.iterdir() if p.name.endswith("~")]
+    site.run("report", site.change(), "-o", site.folder / "missing" / "a.md", status=None).says("missing")
+    site.run("report", site.change(), "-o", "a.pdf", status=2).says("does not make PDF")
+
+
+@test
 def first_installation_rolled_back_is_removed(site):
     site.install("1.0")
     site.run("rollback", site.change())
