@@ -301,8 +301,7 @@ static int find_or_open(const Cli *cli, Journal *journal, Arena *arena, const Se
     return 0;
 }
 
-static int run_plan(Cli *cli, const Arguments *arguments, Arena *arena, const SessionPlan *plan,
-                    Error *error) {
+static int run_plan(Cli *cli, const Arguments *arguments, Arena *arena, SessionPlan *plan, Error *error) {
     JOURNAL_AUTO journal = NULL;
     const char *id = "";
     bool fresh = false;
@@ -312,6 +311,8 @@ static int run_plan(Cli *cli, const Arguments *arguments, Arena *arena, const Se
     if (!*id && !agreed(cli, arguments, arena, plan))
         return error_set(error, ERROR_REFUSED, "not agreed; nothing was touched");
     if (find_or_open(cli, journal, arena, plan, &id, &fresh, error) < 0) return -1;
+    package_close(plan->package); /* hosts open it for themselves; its list of files need not be held twice */
+    plan->package = NULL;
     Drive drive = {.cli = cli,
                    .journal = journal,
                    .change = id,

@@ -135,11 +135,16 @@ static void note_difference(void *context, const char *path, const char *what) {
     if (difference->count++ == 0) snprintf(difference->path, sizeof difference->path, "%s", path);
 }
 
-static int restore_sample(Proving *proving, const Sample *sample, int dir, Error *error) {
+static int write_sample(Proving *proving, const Sample *sample, int dir, Error *error) {
     RESTORE_AUTO restore = NULL;
     RestoreSpec spec = {
         .store = proving->store, .tree = &sample->tree, .scratch = true, .progress = &proving->progress};
-    if (restore_plan(dir, &spec, &restore, error) < 0 || restore_execute(restore, error) < 0) return -1;
+    if (restore_plan(dir, &spec, &restore, error) < 0) return -1;
+    return restore_execute(restore, error);
+}
+
+static int restore_sample(Proving *proving, const Sample *sample, int dir, Error *error) {
+    if (write_sample(proving, sample, dir, error) < 0) return -1;
     Difference difference = {.count = 0};
     size_t count = 0;
     if (tree_compare(dir, &sample->tree, false, note_difference, &difference, &count, error) < 0) return -1;
