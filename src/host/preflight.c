@@ -1,5 +1,6 @@
 #include "host/preflight.h"
 #include "base/cleanup.h"
+#include "base/process.h"
 #include "base/quantity.h"
 #include "host/check.h"
 #include "host/facts.h"
@@ -124,6 +125,63 @@ static void check_compatibility(Preflight *preflight) {
         check_run(&check, &context, &result);
         tell(preflight, check.name, &result);
     }
+}
+
+/* ---- what will be started: nobody should learn in the window that it cannot be */
+
+static void check_user(Preflight *preflight) {
+    ProcessUser user;
+    Observation result = {0};
+    if (!preflight->spec->plan->service.user) return;
+    bool fine = process_user_find(preflight->spec->plan->service.user, &user, &result.detail) == 0;
+    if (fine)
+        error_set(&result.detail, ERROR_NONE, "service: it will run as %s, uid %d", user.name, (int)user.uid);
+    judge(preflight, "service user", fine, &result);
+}
+
+static bool is_in_path(Arena *arena, const char *path, const char *program) {
+    for (const char *at = path;; at++) {
+        size_t length = strcspn(at, ":");
+        const char *file = arena_printf(arena, "%.*s/%s", (int)length, at, program);
+        if (length > 0 && access(file, X_OK) == 0) return true;
+        at += length;
+        if (*at == '\0') return false;
+    }
+}
+
+/* A program named without a folder is looked for in the PATH that the service will have. */
+static bool is_found(Preflight *preflight, const PlanProcess *process) {
+    const char **extra = ARENA_ARRAY(preflight->arena, process->env.count + 1, const char *);
+    for (size_t i = 0; i < process->env.count; i++)
+        extra[i] =
+            arena_printf(preflight->arena, "%s=%s", process->env.items[i].key, process->env.items[i].value);
+    char **env = process_env(preflight->spec->plan->service.user, extra, NULL);
+    bool found = !env; /* no such user: that was said already */
+    for (char **entry = env; entry && *entry; entry++)
+        if (strncmp(*entry, "PATH=", 5) == 0)
+            found = is_in_path(preflight->arena, *entry + 5, process->command.items[0]);
+    process_env_free(env);
+    return found;
+}
+
+static void check_program(Preflight *preflight) {
+    const PlanProcess *process = preflight->spec->plan->service.run.process;
+    Observation result = {0};
+    if (!process || process->command.count == 0) return;
+    const char *program = process->command.items[0];
+    bool in_release = strncmp(program, "current/", strlen("current/")) == 0, fine;
+    if (in_release)
+        fine = tree_find(preflight->manifest->tree, program + strlen("current/")) != NULL;
+    else if (strchr(program, '/'))
+        fine = program[0] != '/' || access(program, X_OK) == 0; /* below the root it may come with the data */
+    else
+        fine = is_found(preflight, process);
+    if (fine) return;
+    if (in_release)
+        error_set(&result.detail, ERROR_NONE, "service: its program %s is not in the package", program);
+    else
+        error_set(&result.detail, ERROR_NONE, "service: its program %s is not on this host", program);
+    judge(preflight, "service program", false, &result);
 }
 
 /* ---- versions */
@@ -301,6 +359,8 @@ static int run_all(Preflight *preflight, Error *error) {
     if (open_root(preflight, error) < 0) return -1;
     run_checks(preflight);
     check_compatibility(preflight);
+    check_user(preflight);
+    check_program(preflight);
     check_versions(preflight);
     if (check_room(preflight, error) < 0) return -1;
     return check_drift(preflight, error);

@@ -28,8 +28,16 @@ size_t plan_amount_of(const Amount *amount, size_t whole) {
 /* Names of what was not named, and paths made absolute. */
 
 static const char *absolute(Arena *arena, const char *folder, const char *path) {
+    size_t length = strlen(folder);
     if (!path || path[0] == '/' || path[0] == '$') return path;
-    return arena_printf(arena, "%s/%s", folder, path);
+    /* The folder is a real path, so that steps up from it may be taken here: one place has one name. */
+    for (;;) {
+        bool up = strncmp(path, "../", 3) == 0;
+        if (!up && strncmp(path, "./", 2) != 0) break;
+        path += up ? 3 : 2;
+        while (up && length > 0 && folder[--length] != '/') continue;
+    }
+    return arena_printf(arena, "%.*s/%s", (int)length, folder, path);
 }
 
 static void resolve_paths(Arena *arena, const char *folder, Plan *plan) {

@@ -41,6 +41,17 @@ def is_invalid(site, plan, *texts):
 
 
 @test
+def one_place_has_one_name(site):
+    (site.folder / "plans").mkdir()
+    document = site.document(site.package("1.0"))
+    document["hosts"] = [{"name": "a", "root": "../here/a", "vars": {"port": "1"}},
+                         {"name": "b", "root": ".././here/../here/a", "vars": {"port": "2"}}]
+    document["hosts"] = document["hosts"][:1]
+    plan = site.write(document, "plans/p.yaml")
+    site.run("show", plan).says(f"{site.folder}/here/a").is_silent_on("..")
+
+
+@test
 def half_a_command_names_its_whole_ones(site):
     site.run("journal", status=2).says("journal verify", "journal show", "journal export").is_silent_on("unknown")
     site.run("journal", "--help").says("journal verify")

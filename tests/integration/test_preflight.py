@@ -52,6 +52,20 @@ def a_release_that_was_changed_by_hand_is_refused(site):
 
 
 @test
+def a_user_or_a_program_that_is_not_there_is_refused_before_anything_stops(site):
+    site.install("1.0")
+    plan = site.plan(site.package("2.0"), service__user="nobdy-at-all")
+    site.run("check", plan, status=3).says("nobdy-at-all")
+    is_refused(site, plan, "nobdy-at-all")
+    for program, where in (("no-such-program", "not on this host"), ("current/bin/missing", "not in the package"),
+                           ("/no/such/program", "not on this host")):
+        document = site.document(site.package("2.0"))
+        document["service"]["run"]["process"]["command"][0] = program
+        is_refused(site, site.write(document), program, where)
+    site.expect("1.0")
+
+
+@test
 def a_release_nobody_installed_is_refused(site):
     root = site.roots[0]
     (root / "releases" / "0.9" / "bin").mkdir(parents=True)
