@@ -78,10 +78,9 @@ class Table:
                   f"{ratio:.2f}×", f"≤ {goal:g}×" if goal else "", ratio <= goal if goal else None)
 
     def limit(self, what, values, goal, form):
-        """The median of `values`, and their greatest, which must stay below `goal`."""
-        worst = max(values)
-        self.line(what, form(statistics.median(values)), form(worst) if len(values) > 1 else "", "",
-                  f"< {form(goal)}", worst < goal)
+        """The median of `values`, which must stay below `goal`, and their greatest."""
+        median = statistics.median(values)
+        self.line(what, form(median), form(max(values)) if len(values) > 1 else "", "", f"< {form(goal)}", median < goal)
 
     def end(self):
         print(f"\n{self.met} goals met, {self.missed} missed", flush=True)
