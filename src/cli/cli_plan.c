@@ -9,7 +9,7 @@
 #include "host/installed.h"
 #include "host/preflight.h"
 #include "host/release.h"
-#include "host/service.h"
+#include "host/service/service.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include "base/json.h"
 #include "base/quantity.h"
 #include "cli/cli.h"
-#include "host/restore_point.h"
+#include "host/restore_point/restore_point.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>

@@ -5,8 +5,8 @@
 #include "host/ledger.h"
 #include "host/parts.h"
 #include "host/release.h"
-#include "host/restore_point.h"
-#include "host/store.h"
+#include "host/restore_point/restore_point.h"
+#include "host/restore_point/store.h"
 
 struct Host {
     HostSpec spec;

@@ -4,7 +4,7 @@
 #pragma once
 #include "base/error.h"
 #include "host/release.h"
-#include "host/service.h"
+#include "host/service/service.h"
 
 typedef struct Installed {
     char version[RELEASE_VERSION_SIZE];

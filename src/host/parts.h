@@ -2,7 +2,7 @@
  */
 #pragma once
 #include "base/arena.h"
-#include "host/restore_point.h"
+#include "host/restore_point/restore_point.h"
 #include "model/plan.h"
 
 enum { PARTS_MAX = 3 };

@@ -5,7 +5,7 @@
 #pragma once
 #include "base/clock.h"
 #include "base/error.h"
-#include "host/observation.h"
+#include "host/check/observation.h"
 #include "model/plan.h"
 #include "package/package.h"
 #include <stdatomic.h>

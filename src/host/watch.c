@@ -1,7 +1,7 @@
 #include "host/watch.h"
 #include "base/json.h"
 #include "base/quantity.h"
-#include "host/probe.h"
+#include "host/check/probe.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -12,7 +12,7 @@
 #pragma once
 #include "base/clock.h"
 #include "base/error.h"
-#include "host/service.h"
+#include "host/service/service.h"
 #include "model/plan.h"
 #include "model/verdict.h"
 #include <jansson.h>

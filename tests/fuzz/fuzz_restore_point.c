@@ -1,7 +1,7 @@
 /* Any bytes as a restore point's head or proof: refused, or a point whose head is written to the very text
  * that reads back to it, with nothing in it that would lead out of its folder. */
 #include "base/cleanup.h"
-#include "host/restore_point_file.h"
+#include "host/restore_point/restore_point_file.h"
 #include <assert.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
 #pragma once
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "host/restore_point.h"
+#include "host/restore_point/restore_point.h"
 #include "support/sample.h"
 
 /* A host with a folder of data and a file of configuration, and a store beside it. */

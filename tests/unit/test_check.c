@@ -1,5 +1,5 @@
-#include "host/check.h"
-#include "host/facts.h"
+#include "host/check/check.h"
+#include "host/check/facts.h"
 #include "support/peer.h"
 #include "support/tls_peer.h"
 #include <signal.h>

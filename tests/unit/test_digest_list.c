@@ -1,4 +1,4 @@
-#include "host/digest_list.h"
+#include "host/restore_point/digest_list.h"
 #include "support/test.h"
 
 static Digest number(uint32_t value) { return digest_of(&value, sizeof value); }

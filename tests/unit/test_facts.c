@@ -1,5 +1,5 @@
 #include "base/json.h"
-#include "host/facts.h"
+#include "host/check/facts.h"
 #include "support/test.h"
 #include <errno.h>
 #include <string.h>

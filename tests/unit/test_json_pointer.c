@@ -1,5 +1,5 @@
 #include "base/json.h"
-#include "host/json_pointer.h"
+#include "host/check/json_pointer.h"
 #include "support/test.h"
 #include <string.h>
 

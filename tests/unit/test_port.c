@@ -1,4 +1,4 @@
-#include "host/port.h"
+#include "host/check/port.h"
 #include "support/peer.h"
 #include <signal.h>
 #include <sys/wait.h>

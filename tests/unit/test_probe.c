@@ -1,4 +1,4 @@
-#include "host/probe.h"
+#include "host/check/probe.h"
 #include "support/peer.h"
 
 static const ProbeContext here = {.root = "/"};

@@ -1,6 +1,6 @@
 #include "base/clock.h"
 #include "base/process.h"
-#include "host/process_table.h"
+#include "base/process_table.h"
 #include "support/test.h"
 #include <signal.h>
 #include <sys/prctl.h>

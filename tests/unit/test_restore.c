@@ -2,7 +2,7 @@
  * own. */
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "host/restore.h"
+#include "host/restore_point/restore.h"
 #include "support/sample.h"
 
 typedef struct Room {

@@ -1,4 +1,4 @@
-#include "host/scope.h"
+#include "host/restore_point/scope.h"
 #include "support/sample.h"
 
 #define SCOPE(...)                                                                                           \

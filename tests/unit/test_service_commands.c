@@ -1,6 +1,6 @@
 #include "base/clock.h"
 #include "base/process.h"
-#include "host/service.h"
+#include "host/service/service.h"
 #include "support/test.h"
 #include <signal.h>
 #include <string.h>

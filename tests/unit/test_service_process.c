@@ -1,9 +1,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/process.h"
-#include "host/process_table.h"
-#include "host/service.h"
-#include "host/service_record.h"
+#include "base/process_table.h"
+#include "host/service/service.h"
+#include "host/service/service_record.h"
 #include "support/test.h"
 #include <errno.h>
 #include <signal.h>

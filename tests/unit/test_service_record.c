@@ -1,5 +1,5 @@
-#include "host/service.h"
-#include "host/service_record.h"
+#include "host/service/service.h"
+#include "host/service/service_record.h"
 #include "support/test.h"
 #include <string.h>
 

@@ -1,5 +1,5 @@
 #include "base/clock.h"
-#include "host/service_spawn.h"
+#include "host/service/service_spawn.h"
 #include "support/test.h"
 #include <signal.h>
 #include <string.h>

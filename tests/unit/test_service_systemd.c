@@ -1,5 +1,5 @@
 #include "base/clock.h"
-#include "host/service.h"
+#include "host/service/service.h"
 #include "support/systemd_peer.h"
 #include <time.h>
 

@@ -1,6 +1,6 @@
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "host/store.h"
+#include "host/restore_point/store.h"
 #include "support/sample.h"
 
 enum { LARGE = 3 << 20 };

@@ -1,4 +1,4 @@
-#include "host/version_text.h"
+#include "host/check/version_text.h"
 #include "support/test.h"
 #include <string.h>
 
