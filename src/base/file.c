@@ -123,6 +123,19 @@ int file_write_all(int fd, const void *bytes, size_t size, Error *error) {
     return 0;
 }
 
+int file_pwrite_all(int fd, const void *bytes, size_t size, uint64_t offset) {
+    const char *at = bytes;
+    while (size > 0) {
+        ssize_t written = pwrite(fd, at, size, (off_t)offset);
+        if (written < 0 && errno == EINTR) continue;
+        if (written < 0) return -1;
+        at += written;
+        offset += (uint64_t)written;
+        size -= (size_t)written;
+    }
+    return 0;
+}
+
 /* Write, fsync and close `temporary` in `dir`. */
 static int write_synced(int dir, const char *temporary, const void *bytes, size_t size, mode_t mode,
                         Error *error) {

@@ -35,6 +35,8 @@ int file_read(int dir, const char *path, size_t limit, Buffer *out, Error *error
 
 /* Write all of it, retrying short writes. */
 int file_write_all(int fd, const void *bytes, size_t size, Error *error);
+/* The same at `offset`, for whoever has words of his own for it: -1 with errno. */
+int file_pwrite_all(int fd, const void *bytes, size_t size, uint64_t offset);
 /* Replace `name` (one component) in `dir` in one durable step. */
 int file_replace(int dir, const char *name, const void *bytes, size_t size, mode_t mode, Error *error);
 /* Remove what replacing `name` left behind where it was cut off by a crash. For whoever alone may replace it.

@@ -1,6 +1,7 @@
 #include "package/install.h"
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/parallel.h"
 #include "package/parent.h"
 #include <errno.h>
@@ -80,18 +81,6 @@ static int make_files(Installation *installation, Error *error) {
     return result;
 }
 
-static int write_exactly(int fd, const uint8_t *bytes, size_t size, uint64_t offset) {
-    while (size > 0) {
-        ssize_t written = pwrite(fd, bytes, size, (off_t)offset);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return -1;
-        bytes += written;
-        offset += (uint64_t)written;
-        size -= (size_t)written;
-    }
-    return 0;
-}
-
 static bool is_zero(const uint8_t *bytes, size_t size) {
     return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
 }
@@ -101,7 +90,7 @@ static int write_sparsely(int fd, const uint8_t *bytes, size_t size, uint64_t of
     while (size > 0) {
         size_t part = HOLE_SIZE - offset % HOLE_SIZE;
         if (part > size) part = size;
-        if (!is_zero(bytes, part) && write_exactly(fd, bytes, part, offset) < 0) return -1;
+        if (!is_zero(bytes, part) && file_pwrite_all(fd, bytes, part, offset) < 0) return -1;
         bytes += part;
         offset += part;
         size -= part;
@@ -116,7 +105,7 @@ static int write_part(Room *room, const TreeEntry *entry, bool created, const ui
     if (entry->sparse && !created && ftruncate(fd, (off_t)entry->size) != 0)
         return cannot_write(entry, error);
     int result =
-        entry->sparse ? write_sparsely(fd, bytes, size, offset) : write_exactly(fd, bytes, size, offset);
+        entry->sparse ? write_sparsely(fd, bytes, size, offset) : file_pwrite_all(fd, bytes, size, offset);
     if (result < 0 || close(fd_take(&fd)) != 0) return cannot_write(entry, error);
     return 0;
 }

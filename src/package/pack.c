@@ -2,6 +2,7 @@
 
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/parallel.h"
 #include "package/envelope.h"
 #include "package/output.h"
@@ -118,18 +119,6 @@ static int gather(Packing *packing, Room *room, uint64_t begin, size_t size, Err
     return 0;
 }
 
-static int write_exactly(int fd, const uint8_t *bytes, size_t size, uint64_t offset) {
-    while (size > 0) {
-        ssize_t written = pwrite(fd, bytes, size, (off_t)offset);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return -1;
-        bytes += written;
-        offset += (uint64_t)written;
-        size -= (size_t)written;
-    }
-    return 0;
-}
-
 static int pack_frame(size_t index, unsigned worker, void *context, Error *error) {
     Packing *packing = context;
     Room *room = &packing->rooms[worker];
@@ -144,7 +133,7 @@ static int pack_frame(size_t index, unsigned worker, void *context, Error *error
     Frame *frame = &packing->frames[index];
     if (gather(packing, room, (uint64_t)index * FRAME_SIZE, size, error) < 0) return -1;
     if (frame_encode(room->encoder, room->content, size, room->bytes, frame, error) < 0) return -1;
-    if (write_exactly(packing->waiting, room->bytes, frame->bytes, room_offset(index)) < 0)
+    if (file_pwrite_all(packing->waiting, room->bytes, frame->bytes, room_offset(index)) < 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot write %s", packing->spec->output);
     return progress_add(&packing->progress, size, error);
 }

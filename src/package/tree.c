@@ -35,6 +35,16 @@ void tree_xattrs_sort(TreeXattr *xattrs, size_t count) {
     qsort(xattrs, count, sizeof *xattrs, compare_names);
 }
 
+bool tree_same_xattrs(const TreeEntry *a, const TreeEntry *b) {
+    if (a->xattr_count != b->xattr_count) return false;
+    for (uint32_t i = 0; i < a->xattr_count; i++) {
+        const TreeXattr *one = &a->xattrs[i], *two = &b->xattrs[i];
+        if (one->size != two->size || strcmp(one->name, two->name) != 0) return false;
+        if (one->size > 0 && memcmp(one->value, two->value, one->size) != 0) return false;
+    }
+    return true;
+}
+
 /* The first `length` bytes of `path` as a path of their own. */
 static TreeEntry *find_part(const Tree *tree, const char *path, size_t length) {
     size_t low = 0, high = tree->count;

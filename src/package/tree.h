@@ -80,6 +80,9 @@ typedef struct TreeEntry {
     bool sparse;
 } TreeEntry;
 
+/* Both are sorted. */
+bool tree_same_xattrs(const TreeEntry *a, const TreeEntry *b);
+
 typedef struct Tree {
     Arena *arena; /* everything lives here */
     TreeEntry *entries;

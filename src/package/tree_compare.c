@@ -17,16 +17,6 @@ static void differs(Comparison *comparison, const char *path, const char *what) 
     if (comparison->on_difference) comparison->on_difference(comparison->context, path, what);
 }
 
-static bool same_xattrs(const TreeEntry *a, const TreeEntry *b) {
-    if (a->xattr_count != b->xattr_count) return false;
-    for (uint32_t i = 0; i < a->xattr_count; i++) {
-        const TreeXattr *one = &a->xattrs[i], *two = &b->xattrs[i];
-        if (strcmp(one->name, two->name) != 0 || one->size != two->size) return false;
-        if (one->size && memcmp(one->value, two->value, one->size) != 0) return false;
-    }
-    return true;
-}
-
 /* The first thing in which the two differ, or NULL. */
 static const char *difference(const Comparison *comparison, const TreeEntry *said, const TreeEntry *is) {
     if (said->type != is->type) return TEXT("type");
@@ -37,7 +27,7 @@ static const char *difference(const Comparison *comparison, const TreeEntry *sai
     if (said->type == TREE_HARDLINK) return NULL;
     if (said->mode != is->mode) return TEXT("mode");
     if (comparison->owners && (said->uid != is->uid || said->gid != is->gid)) return TEXT("owner");
-    if (!comparison->quick && !same_xattrs(said, is)) return TEXT("attributes");
+    if (!comparison->quick && !tree_same_xattrs(said, is)) return TEXT("attributes");
     return NULL;
 }
 

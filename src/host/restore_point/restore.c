@@ -17,18 +17,8 @@ bool restore_is_unread(const TreeEntry *entry) {
     return digest_equal(&entry->digest, &unread);
 }
 
-static bool same_xattrs(const TreeEntry *a, const TreeEntry *b) {
-    if (a->xattr_count != b->xattr_count) return false;
-    for (uint32_t i = 0; i < a->xattr_count; i++) {
-        const TreeXattr *one = &a->xattrs[i], *two = &b->xattrs[i];
-        if (one->size != two->size || strcmp(one->name, two->name) != 0) return false;
-        if (one->size > 0 && memcmp(one->value, two->value, one->size) != 0) return false;
-    }
-    return true;
-}
-
 static bool same_metadata(const Restore *restore, const TreeEntry *said, const TreeEntry *is) {
-    if (said->mode != is->mode || !same_xattrs(said, is)) return false;
+    if (said->mode != is->mode || !tree_same_xattrs(said, is)) return false;
     if (restore->is_root && (said->uid != is->uid || said->gid != is->gid)) return false;
     return said->stamp.modified_ns == 0 || said->stamp.modified_ns == is->stamp.modified_ns;
 }
@@ -38,7 +28,7 @@ static bool same_metadata(const Restore *restore, const TreeEntry *said, const T
 static bool may_stay(const Restore *restore, const TreeEntry *said, const TreeEntry *is) {
     if (!restore->is_root) return true;
     if (said->uid != is->uid || said->gid != is->gid) return false;
-    return said->uid != 0 || (said->mode == is->mode && same_xattrs(said, is));
+    return said->uid != 0 || (said->mode == is->mode && tree_same_xattrs(said, is));
 }
 
 static RestoreAction action_for_content(const Restore *restore, const TreeEntry *said, const TreeEntry *is) {

@@ -307,20 +307,11 @@ static int take_part(Taking *taking, RestorePointPart *part, Error *error) {
 
 /* ---- what is the same as in the prior point ---- */
 
-static bool same_xattrs(const TreeEntry *a, const TreeEntry *b) {
-    if (a->xattr_count != b->xattr_count) return false;
-    for (uint32_t i = 0; i < a->xattr_count; i++) {
-        const TreeXattr *one = &a->xattrs[i], *two = &b->xattrs[i];
-        if (one->size != two->size || strcmp(one->name, two->name) != 0) return false;
-        if (one->size > 0 && memcmp(one->value, two->value, one->size) != 0) return false;
-    }
-    return true;
-}
-
 static bool same_entry(const TreeEntry *a, const TreeEntry *b) {
     return a->type == b->type && a->mode == b->mode && a->uid == b->uid && a->gid == b->gid &&
            a->size == b->size && a->sparse == b->sparse && digest_equal(&a->digest, &b->digest) &&
-           !a->target == !b->target && (!a->target || strcmp(a->target, b->target) == 0) && same_xattrs(a, b);
+           !a->target == !b->target && (!a->target || strcmp(a->target, b->target) == 0) &&
+           tree_same_xattrs(a, b);
 }
 
 /* Mark what is fresh, and tell which files of the prior point may be linked. */
