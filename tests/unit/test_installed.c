@@ -5,6 +5,7 @@
 #include "host/ledger.h"
 #include "support/test.h"
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 static const char plan_text[] =
@@ -89,11 +90,31 @@ static void test_nothing_is_started_in_the_middle_of_a_switch_that_was_cut_off(v
     arena_free(arena);
 }
 
+static void *give_back(void *lock) {
+    usleep(100000);
+    close(*(int *)lock);
+    return NULL;
+}
+
+static void test_a_lock_that_is_given_back_in_a_moment_is_waited_for(void **state) {
+    const TestFolder *folder = *state;
+    install(folder);
+    FD_AUTO upkeep = open_upkeep(folder);
+    int lock = -1, again = -1;
+    pthread_t thread;
+    assert_int_equal(host_lock_take(upkeep, folder->path, "C", &lock, NULL), 0);
+    assert_int_equal(pthread_create(&thread, NULL, give_back, &lock), 0);
+    assert_int_equal(host_lock_take(upkeep, folder->path, "D", &again, NULL), 0);
+    pthread_join(thread, NULL);
+    close(again);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_what_was_stopped_is_started_and_stopped_again),
         test_in_folder(test_a_folder_without_a_release_is_refused),
         test_in_folder(test_nothing_is_started_while_an_upgrade_holds_the_lock),
+        test_in_folder(test_a_lock_that_is_given_back_in_a_moment_is_waited_for),
         test_in_folder(test_nothing_is_started_in_the_middle_of_a_switch_that_was_cut_off),
     };
     return cmocka_run_group_tests_name("installed", tests, NULL, NULL);
