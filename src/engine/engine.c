@@ -27,7 +27,11 @@ static int act(Engine *engine, const json_t *event, Error *error) {
 
 static int take_event(void *context, int64_t sequence, const json_t *event, Error *error) {
     Engine *engine = context;
+    const char *host = json_get_text(event, "host", NULL);
+    int64_t report = json_get_integer(event, "report", 0);
     if (rollout_fold(engine->rollout, sequence, event, error) < 0) return -1;
+    if (report && host && engine->spec->link->heard)
+        engine->spec->link->heard(engine->spec->link, host, report);
     if (engine->spec->observer.event)
         engine->spec->observer.event(engine->spec->observer.context, engine->rollout, event);
     return act(engine, event, error);

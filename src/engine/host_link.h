@@ -2,7 +2,7 @@
  *
  * Orders are delivered at least once: the engine sends those that are open again after a restart, and the
  * host's ledger sees to it that each is carried out once. Reports of one host arrive in the order they
- * happened. Drivers: host_link_local (threads of this process); the fleet's comes with the controller.
+ * happened. Drivers: host_link_local (threads of this process), host_link_remote (hosts that come and ask).
  */
 #pragma once
 #include "base/error.h"
@@ -26,5 +26,8 @@ struct HostLink {
     void (*cancel)(HostLink *link, const char *host);
     /* Wait up to `timeout_ms` for the next report: 1, or 0 when none came. */
     int (*receive)(HostLink *link, int64_t timeout_ms, HostReport *out);
+    /* The report with that number (field "report" of its event) stands in the journal now. NULL: nobody
+     * counts. */
+    void (*heard)(HostLink *link, const char *host, int64_t number);
     void (*close)(HostLink *link);
 };

@@ -293,7 +293,7 @@ static int open_hosts(Local *local, const HostLinkLocalSpec *spec, Error *error)
 int host_link_local_open(const HostLinkLocalSpec *spec, HostLink **out, Error *error) {
     Local *local = calloc(1, sizeof *local);
     if (!local) abort();
-    local->link = (HostLink){local_submit, local_cancel, local_receive, local_close};
+    local->link = (HostLink){local_submit, local_cancel, local_receive, NULL, local_close};
     local->arena = arena_new();
     local->clock = spec->clock;
     local->hosts = ARENA_ARRAY(local->arena, spec->rollout->host_count, LocalHost);

@@ -15,8 +15,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BY_ITSELF "/by-itself/" /* in the ids of orders that a host gives to itself */
-
 /* ---- open and close */
 
 static int load_releases(Host *host, Error *error) {
@@ -306,7 +304,7 @@ int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Er
     if (host->ledger.rolled_back)
         return 0; /* what people have written since must not be put back once more */
     ledger_take(&host->ledger, order);
-    host->ledger.by_itself = strstr(order->id, BY_ITSELF) != NULL;
+    host->ledger.by_itself = order_is_by_itself(order->id);
     host->order = order;
     host->cancel = cancel;
     Error error = {0};
@@ -330,7 +328,7 @@ int host_roll_back_by_itself(Host *host, Error *error) {
     else
         json_array_clear(host->ledger.unheard);
     if (!*order.id)
-        snprintf(order.id, sizeof order.id, "%.40s" BY_ITSELF "%zu", host->spec.change,
+        snprintf(order.id, sizeof order.id, "%.40s" ORDER_BY_ITSELF "%zu", host->spec.change,
                  json_object_size(host->ledger.answers) + 1);
     return host_carry_out(host, &order, NULL, error);
 }

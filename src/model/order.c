@@ -14,3 +14,5 @@ bool order_kind_from_text(const char *text, OrderKind *out) {
     }
     return false;
 }
+
+bool order_is_by_itself(const char *id) { return strstr(id, ORDER_BY_ITSELF) != NULL; }

@@ -13,6 +13,10 @@ typedef struct Order {
     bool restore_data; /* ROLLBACK: data and configuration go back to the exact copy */
 } Order;
 
+/* Did the host give it to itself: "<change>/by-itself/<number>"? */
+#define ORDER_BY_ITSELF "/by-itself/"
+bool order_is_by_itself(const char *id);
+
 /* "prepare", "switch" …: as the journal writes it. */
 const char *order_kind_text(OrderKind kind);
 /* False when `text` is none (or NULL). */

@@ -461,6 +461,8 @@ int rollout_fold(Rollout *rollout, int64_t sequence, const json_t *event, Error 
                              "event %" PRId64 " (%s) cannot follow the ones before it", sequence, type);
         break;
     }
+    int64_t report = json_get_integer(event, "report", 0);
+    if (fold.host && report > fold.host->report_number) fold.host->report_number = report;
     rollout->sequence = sequence; /* other types are evidence: they change nothing here */
     rollout_assert(rollout);
     return 0;

@@ -99,6 +99,7 @@ typedef struct RolloutHost {
     int batch;            /* in its stage, from 1; 0: not yet */
     Verdict health;
     int64_t health_ms;     /* of the last report; 0: none */
+    int64_t report_number; /* of its last report; 0: it does not count them */
     int64_t heard_ms;      /* of its last answer, or since when an engine listens */
     int64_t confirm_by_ms; /* when it rolls back by itself; 0: not armed */
     const char *error;     /* why it failed, or NULL */
