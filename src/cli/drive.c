@@ -134,7 +134,10 @@ int drive_change(const Drive *drive, Error *error) {
     Rollout *rollout = NULL;
     HostLink *link = NULL;
     if (change_load(drive->journal, arena, drive->change, &rollout, error) < 0) return -1;
-    HostLinkLocalSpec local = {rollout, drive->cli->state, clock_anchored(), "/proc/self/exe"};
+    HostLinkLocalSpec local;
+    if (host_link_local_spec(arena, rollout, drive->cli->state, &local, error) < 0) return -1;
+    local.clock = clock_anchored();
+    local.guard = "/proc/self/exe";
     if (host_link_local_open(&local, &link, error) < 0) {
         if (drive->fresh) close_refused(drive, rollout, error);
         return -1;

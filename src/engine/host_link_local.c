@@ -248,34 +248,31 @@ static void condition_init(pthread_cond_t *condition) {
 
 static int open_host(Local *local, const HostLinkLocalSpec *spec, size_t index, Error *error) {
     LocalHost *host = &local->hosts[index];
-    const Rollout *rollout = spec->rollout;
-    Plan *plan = NULL;
+    const HostLinkLocalHost *wanted = &spec->hosts[index];
     host->local = local;
-    host->name = rollout->hosts[index].name;
-    if (plan_for_host(local->arena, rollout->plan, host->name, rollout->version, &plan, error) < 0) return -1;
-    const char *store = plan->restore_point.to;
+    host->name = wanted->name;
     const char **guard = ARENA_ARRAY(local->arena, 4, const char *);
     guard[0] = spec->guard;
     guard[1] = "guard";
-    guard[2] = plan->service.root;
-    HostSpec own = {.plan = plan,
-                    .change = rollout->change,
-                    .version = rollout->version,
-                    .package_digest = rollout->package_digest,
-                    .store = store ? store : arena_printf(local->arena, "%s/restore-points", spec->state),
+    guard[2] = wanted->plan->service.root;
+    HostSpec own = {.plan = wanted->plan,
+                    .change = spec->change,
+                    .version = spec->version,
+                    .package_digest = spec->package_digest,
+                    .store = wanted->store,
                     .guard = spec->guard ? guard : NULL,
-                    .settled = rollout->hosts[index].state == HOST_ROLLED_BACK,
-                    .begun = rollout->hosts[index].order_count > rollout->hosts[index].order_open,
+                    .settled = wanted->settled,
+                    .begun = wanted->begun,
                     .clock = spec->clock,
                     .say = {put_event, put_progress, host}};
     if (host_open(&own, &host->host, error) < 0) return error_prefix(error, "%s", host->name);
-    if (host_rolled_back_by_itself(host->host) && rollout->hosts[index].state != HOST_ROLLED_BACK)
+    if (host_rolled_back_by_itself(host->host) && !wanted->settled)
         put_event(host, event_now(host, "host.rolled_back"));
     return 0;
 }
 
 static int open_hosts(Local *local, const HostLinkLocalSpec *spec, Error *error) {
-    for (size_t i = 0; i < spec->rollout->host_count; i++) {
+    for (size_t i = 0; i < spec->host_count; i++) {
         condition_init(&local->hosts[i].wake);
         local->count = i + 1;
         if (open_host(local, spec, i, error) < 0) return -1;
@@ -290,13 +287,37 @@ static int open_hosts(Local *local, const HostLinkLocalSpec *spec, Error *error)
     return 0;
 }
 
+int host_link_local_spec(Arena *arena, const Rollout *rollout, const char *state, HostLinkLocalSpec *out,
+                         Error *error) {
+    HostLinkLocalHost *hosts = ARENA_ARRAY(arena, rollout->host_count, HostLinkLocalHost);
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        Plan *plan = NULL;
+        if (plan_for_host(arena, rollout->plan, host->name, rollout->version, &plan, error) < 0) return -1;
+        const char *store = plan->restore_point.to;
+        hosts[i] = (HostLinkLocalHost){
+            .name = host->name,
+            .plan = plan,
+            .store = store ? store : arena_printf(arena, "%s/restore-points", state),
+            .begun = host->order_count > host->order_open,
+            .settled = host->state == HOST_ROLLED_BACK,
+        };
+    }
+    *out = (HostLinkLocalSpec){.change = rollout->change,
+                               .version = rollout->version,
+                               .package_digest = rollout->package_digest,
+                               .hosts = hosts,
+                               .host_count = rollout->host_count};
+    return 0;
+}
+
 int host_link_local_open(const HostLinkLocalSpec *spec, HostLink **out, Error *error) {
     Local *local = calloc(1, sizeof *local);
     if (!local) abort();
     local->link = (HostLink){local_submit, local_cancel, local_receive, NULL, local_close};
     local->arena = arena_new();
     local->clock = spec->clock;
-    local->hosts = ARENA_ARRAY(local->arena, spec->rollout->host_count, LocalHost);
+    local->hosts = ARENA_ARRAY(local->arena, spec->host_count, LocalHost);
     local->last = &local->first;
     sem_init(&local->preparing, 0, parallel_workers());
     pthread_mutex_init(&local->lock, NULL);

@@ -6,15 +6,31 @@
  * there are processors.
  */
 #pragma once
+#include "base/arena.h"
 #include "base/clock.h"
 #include "engine/host_link.h"
 #include "model/rollout.h"
 
+typedef struct HostLinkLocalHost {
+    const char *name;
+    const Plan *plan;  /* of this host (plan_for_host) */
+    const char *store; /* folder of its restore points, absolute */
+    bool begun;        /* it has answered orders of this change before */
+    bool settled;      /* and how it ended is known: see HostSpec */
+} HostLinkLocalHost;
+
+/* All of it must outlive the link. */
 typedef struct HostLinkLocalSpec {
-    const Rollout *rollout;
-    const char *state; /* folder of the journal; restore points live in it unless the plan says otherwise */
+    const char *change, *version, *package_digest;
+    const HostLinkLocalHost *hosts;
+    size_t host_count;
     Clock *clock;
     const char *guard; /* program that keeps guard when it is run as "PROGRAM guard ROOT"; NULL: no guards */
 } HostLinkLocalSpec;
+
+/* The spec of all hosts of a rollout, in the arena. `state`: folder of the journal; restore points live in it
+ * unless the plan says otherwise. Clock and guard are the caller's to fill in. */
+int host_link_local_spec(Arena *arena, const Rollout *rollout, const char *state, HostLinkLocalSpec *out,
+                         Error *error);
 
 int host_link_local_open(const HostLinkLocalSpec *spec, HostLink **out, Error *error);

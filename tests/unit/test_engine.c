@@ -93,10 +93,17 @@ static Run open_change(const TestFolder *folder, Journal *journal, const char *v
     return run;
 }
 
+static HostLinkLocalSpec local_spec(const Run *run) {
+    HostLinkLocalSpec spec;
+    assert_done(host_link_local_spec(run->arena, run->rollout, run->folder->path, &spec, error));
+    spec.clock = clock_system();
+    return spec;
+}
+
 static void carry_out(Run *run, bool prepare_only) {
     HostLink *link = NULL;
     assert_done(change_load(run->journal, run->arena, run->change, &run->rollout, error));
-    HostLinkLocalSpec local = {run->rollout, run->folder->path, clock_system(), NULL};
+    HostLinkLocalSpec local = local_spec(run);
     assert_done(host_link_local_open(&local, &link, error));
     EngineSpec spec = {.journal = run->journal,
                        .link = link,
@@ -189,7 +196,7 @@ static void test_two_engines_never_share_a_host(void **state) {
     pack_version(*state, "1.0", true);
     Run run = open_change(*state, journal, "1.0", "");
     assert_done(change_load(journal, run.arena, run.change, &run.rollout, error));
-    HostLinkLocalSpec local = {run.rollout, run.folder->path, clock_system(), NULL};
+    HostLinkLocalSpec local = local_spec(&run);
     assert_done(host_link_local_open(&local, &one, error));
     assert_int_equal(host_link_local_open(&local, &other, &refusal), -1);
     assert_int_equal(refusal.kind, ERROR_REFUSED);
