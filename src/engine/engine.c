@@ -83,6 +83,17 @@ static bool is_wanted(const Engine *engine, const char *host, const json_t *even
     return known->order_open && id && strcmp(known->order.id, id) == 0;
 }
 
+/* Dropped — unless its host counts its reports: then the journal must have the number. */
+static bool drop_late(json_t *event) {
+    if (json_get_integer(event, "report", 0) == 0) {
+        json_decref(event);
+        return true;
+    }
+    json_set_text(event, "type", "host.report_refused");
+    json_set_text(event, "why", "its order is closed already");
+    return false;
+}
+
 static int receive(Engine *engine, int64_t wait_ms, Error *error) {
     JSON_AUTO events = json_array();
     HostReport report;
@@ -93,10 +104,7 @@ static int receive(Engine *engine, int64_t wait_ms, Error *error) {
                 engine->spec->observer.progress(engine->spec->observer.context, engine->rollout, &report);
             continue;
         }
-        if (!is_wanted(engine, report.host, report.event)) {
-            json_decref(report.event);
-            continue;
-        }
+        if (!is_wanted(engine, report.host, report.event) && drop_late(report.event)) continue;
         complete(engine, report.host, report.event);
         json_array_append_new(events, report.event);
     }

@@ -1,5 +1,4 @@
-/* The engine with its local hosts: real packages, folders and probes; the service is three commands around a
- * file. */
+/* The engine with its local hosts. */
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -13,97 +12,13 @@
 #include "host/preflight.h"
 #include "host/watch.h"
 #include "journal/journal_memory.h"
-#include "support/sample_package.h"
+#include "support/sample_run.h"
 #include <string.h>
 
-/* A service that runs while the file `running` stands in its root, and is healthy when the release says so.
- */
-static void write_plan(const TestFolder *folder, const char *version, const char *more, Buffer *out) {
-    buffer_printf(
-        out,
-        "upkeep: 1\n"
-        "service:\n"
-        "  name: sample\n"
-        "  root: %s/root\n"
-        "  data: [shared]\n"
-        "  run: {commands: {start: [touch, running], stop: [rm, -f, running], status: [test, -e, running]}}\n"
-        "package: {file: %s/%s.upk, trust: [%s/k.pub]}\n"
-        "hosts: [{name: h}]\n"
-        "health:\n"
-        "  - {command: {run: [test, -e, current/healthy]}, every: 10ms, healthy_after: 2, deadline: 300ms}\n"
-        "rollout: {stages: [{name: all, soak: 50ms}]}\n%s",
-        folder->path, folder->path, version, folder->path, more);
-}
-
-static void write_at(const TestFolder *folder, const char *path, const char *text) {
-    char whole[SAMPLE_PATH_SIZE];
-    sample_path(folder, path, whole);
-    int fd = open(whole, O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-    close(fd);
-}
-
-static bool stands(const TestFolder *folder, const char *path) {
-    char whole[SAMPLE_PATH_SIZE];
-    sample_path(folder, path, whole);
-    return access(whole, F_OK) == 0;
-}
-
-static void pack_version(const TestFolder *folder, const char *version, bool healthy) {
-    char directory[SAMPLE_PATH_SIZE], output[SAMPLE_PATH_SIZE], file[32];
-    snprintf(directory, sizeof directory, "%s/tree-%s", folder->path, version);
-    snprintf(output, sizeof output, "%s/%s.upk", folder->path, version);
-    snprintf(file, sizeof file, "tree-%s/%s", version, healthy ? "healthy" : "sick");
-    assert_int_equal(mkdir(directory, 0755), 0);
-    write_at(folder, file, version);
-    KEY_AUTO key = sample_key(folder, "k");
-    ManifestHead head = {.service = "sample", .version = version};
-    PackSpec spec = {
-        .directory = directory, .output = output, .head = &head, .keys = &key, .key_count = 1, .level = 1};
-    assert_done(pack_write(&spec, NULL, error));
-}
-
-typedef struct Run {
-    Arena *arena;
-    const TestFolder *folder;
-    Journal *journal;
-    Plan *plan;
-    char change[CHANGE_ID_SIZE];
-    Rollout *rollout;
-    EngineEnd end;
-} Run;
-
-static Run open_change(const TestFolder *folder, Journal *journal, const char *version, const char *more) {
-    Run run = {.arena = arena_new(), .folder = folder, .journal = journal};
-    BUFFER_AUTO text = {0};
-    PACKAGE_AUTO package = NULL;
-    char file[32];
-    write_plan(folder, version, more, &text);
-    snprintf(file, sizeof file, "%s.upk", version);
-    assert_done(plan_compile(run.arena, "p", "/", buffer_text(&text), text.size, &run.plan, error));
-    assert_done(sample_open(folder, file, &package, error));
-    ChangeOpening opening = {.plan = run.plan,
-                             .plan_file = "p",
-                             .version = version,
-                             .package = &package->digest,
-                             .by = "test",
-                             .clock = clock_system()};
-    assert_done(change_open(journal, &opening, run.change, error));
-    return run;
-}
-
-static HostLinkLocalSpec local_spec(const Run *run) {
-    HostLinkLocalSpec spec;
-    assert_done(host_link_local_spec(run->arena, run->rollout, run->folder->path, &spec, error));
-    spec.clock = clock_system();
-    return spec;
-}
-
-static void carry_out(Run *run, bool prepare_only) {
+static void carry_out(SampleRun *run, bool prepare_only) {
     HostLink *link = NULL;
     assert_done(change_load(run->journal, run->arena, run->change, &run->rollout, error));
-    HostLinkLocalSpec local = local_spec(run);
+    HostLinkLocalSpec local = sample_run_local(run);
     assert_done(host_link_local_open(&local, &link, error));
     EngineSpec spec = {.journal = run->journal,
                        .link = link,
@@ -116,98 +31,96 @@ static void carry_out(Run *run, bool prepare_only) {
     link->close(link);
 }
 
-static void close_run(Run *run) { arena_free(run->arena); }
-
 static void expect(const TestFolder *folder, Journal *journal, const char *version, RolloutOutcome outcome) {
-    Run run = open_change(folder, journal, version, "");
+    SampleRun run = sample_run_open(folder, journal, version, "");
     carry_out(&run, false);
     assert_int_equal(run.end, ENGINE_ENDED);
     assert_string_equal(rollout_outcome_text(run.rollout->outcome), rollout_outcome_text(outcome));
-    close_run(&run);
+    sample_run_close(&run);
 }
 
 static void test_a_first_installation_succeeds(void **state) {
     JOURNAL_AUTO journal = journal_memory_new();
-    pack_version(*state, "1.0", true);
+    sample_pack_version(*state, "1.0", true);
     expect(*state, journal, "1.0", OUTCOME_SUCCEEDED);
-    assert_true(stands(*state, "root/current/healthy"));
-    assert_true(stands(*state, "root/running"));
+    assert_true(sample_stands(*state, "root/current/healthy"));
+    assert_true(sample_stands(*state, "root/running"));
 }
 
 static void test_a_first_installation_that_fails_leaves_nothing(void **state) {
     JOURNAL_AUTO journal = journal_memory_new();
-    pack_version(*state, "1.0", false);
+    sample_pack_version(*state, "1.0", false);
     expect(*state, journal, "1.0", OUTCOME_ROLLED_BACK);
-    assert_false(stands(*state, "root/current"));
-    assert_false(stands(*state, "root/releases/1.0"));
-    assert_false(stands(*state, "root/running"));
+    assert_false(sample_stands(*state, "root/current"));
+    assert_false(sample_stands(*state, "root/releases/1.0"));
+    assert_false(sample_stands(*state, "root/running"));
 }
 
 static void test_a_sick_version_is_put_back_with_its_data(void **state) {
     JOURNAL_AUTO journal = journal_memory_new();
-    pack_version(*state, "1.0", true);
-    pack_version(*state, "2.0", false);
+    sample_pack_version(*state, "1.0", true);
+    sample_pack_version(*state, "2.0", false);
     expect(*state, journal, "1.0", OUTCOME_SUCCEEDED);
-    assert_true(stands(*state, "root"));
+    assert_true(sample_stands(*state, "root"));
     char shared[SAMPLE_PATH_SIZE];
     sample_path(*state, "root/shared", shared);
     mkdir(shared, 0755);
-    write_at(*state, "root/shared/orders", "ten");
+    sample_write_at(*state, "root/shared/orders", "ten");
     expect(*state, journal, "2.0", OUTCOME_ROLLED_BACK);
-    assert_true(stands(*state, "root/current/healthy"));
-    assert_true(stands(*state, "root/shared/orders"));
-    assert_false(stands(*state, "root/releases/2.0"));
+    assert_true(sample_stands(*state, "root/current/healthy"));
+    assert_true(sample_stands(*state, "root/shared/orders"));
+    assert_false(sample_stands(*state, "root/releases/2.0"));
 }
 
 static void test_prepare_only_switches_nothing_and_goes_on_later(void **state) {
     JOURNAL_AUTO journal = journal_memory_new();
-    pack_version(*state, "1.0", true);
-    Run run = open_change(*state, journal, "1.0", "");
+    sample_pack_version(*state, "1.0", true);
+    SampleRun run = sample_run_open(*state, journal, "1.0", "");
     carry_out(&run, true);
     assert_int_equal(run.end, ENGINE_PAUSED);
-    assert_true(stands(*state, "root/releases/1.0"));
-    assert_false(stands(*state, "root/current"));
+    assert_true(sample_stands(*state, "root/releases/1.0"));
+    assert_false(sample_stands(*state, "root/current"));
     carry_out(&run, false);
     assert_int_equal(run.rollout->outcome, OUTCOME_SUCCEEDED);
-    close_run(&run);
+    sample_run_close(&run);
 }
 
 static void test_hold_waits_for_a_person_who_rolls_back(void **state) {
     JOURNAL_AUTO journal = journal_memory_new();
-    pack_version(*state, "1.0", true);
-    pack_version(*state, "2.0", false);
+    sample_pack_version(*state, "1.0", true);
+    sample_pack_version(*state, "2.0", false);
     expect(*state, journal, "1.0", OUTCOME_SUCCEEDED);
-    Run run = open_change(*state, journal, "2.0", "on_failure: hold\n");
+    SampleRun run = sample_run_open(*state, journal, "2.0", "on_failure: hold\n");
     carry_out(&run, false);
     assert_int_equal(run.end, ENGINE_HELD);
-    assert_false(stands(*state, "root/current/healthy"));
+    assert_false(sample_stands(*state, "root/current/healthy"));
     assert_done(
         engine_control(journal, run.rollout, "rollback", "somebody", "test", NULL, clock_system(), error));
     carry_out(&run, false);
     assert_int_equal(run.rollout->outcome, OUTCOME_ROLLED_BACK);
-    assert_true(stands(*state, "root/current/healthy"));
-    close_run(&run);
+    assert_true(sample_stands(*state, "root/current/healthy"));
+    sample_run_close(&run);
 }
 
 static void test_two_engines_never_share_a_host(void **state) {
     JOURNAL_AUTO journal = journal_memory_new();
     HostLink *one = NULL, *other = NULL;
     Error refusal = {0};
-    pack_version(*state, "1.0", true);
-    Run run = open_change(*state, journal, "1.0", "");
+    sample_pack_version(*state, "1.0", true);
+    SampleRun run = sample_run_open(*state, journal, "1.0", "");
     assert_done(change_load(journal, run.arena, run.change, &run.rollout, error));
-    HostLinkLocalSpec local = local_spec(&run);
+    HostLinkLocalSpec local = sample_run_local(&run);
     assert_done(host_link_local_open(&local, &one, error));
     assert_int_equal(host_link_local_open(&local, &other, &refusal), -1);
     assert_int_equal(refusal.kind, ERROR_REFUSED);
     one->close(one);
-    close_run(&run);
+    sample_run_close(&run);
 }
 
 static void test_every_event_of_a_run_verifies(void **state) {
     JOURNAL_AUTO journal = journal_memory_new();
     int64_t events = 0;
-    pack_version(*state, "1.0", true);
+    sample_pack_version(*state, "1.0", true);
     expect(*state, journal, "1.0", OUTCOME_SUCCEEDED);
     assert_done(journal_verify(journal, &events, error));
     assert_true(events > 15);
@@ -215,7 +128,7 @@ static void test_every_event_of_a_run_verifies(void **state) {
 
 /* ---- what hosts are made of, where no engine is needed */
 
-static Plan *host_plan(Run *run, const char *version) {
+static Plan *host_plan(SampleRun *run, const char *version) {
     Plan *own = NULL;
     assert_done(plan_for_host(run->arena, run->plan, "h", version, &own, error));
     return own;
@@ -232,8 +145,8 @@ static void test_preflight_changes_nothing(void **state) {
     size_t refusals = 9;
     int results = 0;
     char store[SAMPLE_PATH_SIZE];
-    pack_version(*state, "1.0", true);
-    Run run = open_change(*state, journal, "1.0", "");
+    sample_pack_version(*state, "1.0", true);
+    SampleRun run = sample_run_open(*state, journal, "1.0", "");
     sample_path(*state, "store", store);
     assert_done(sample_open(*state, "1.0.upk", &package, error));
     PreflightSpec spec = {
@@ -241,27 +154,27 @@ static void test_preflight_changes_nothing(void **state) {
     assert_done(preflight_run(&spec, count_refusal, &results, &refusals, error));
     assert_int_equal(refusals, 0);
     assert_true(results > 0);
-    assert_false(stands(*state, "root"));
-    assert_false(stands(*state, "store"));
-    close_run(&run);
+    assert_false(sample_stands(*state, "root"));
+    assert_false(sample_stands(*state, "store"));
+    sample_run_close(&run);
 }
 
 static void test_a_watch_ends_when_what_it_watches_stays_sick(void **state) {
     JOURNAL_AUTO journal = journal_memory_new();
     Error sick = {0};
     char root[SAMPLE_PATH_SIZE];
-    pack_version(*state, "1.0", true);
-    Run run = open_change(*state, journal, "1.0", "");
+    sample_pack_version(*state, "1.0", true);
+    SampleRun run = sample_run_open(*state, journal, "1.0", "");
     sample_path(*state, "root", root);
     assert_int_equal(mkdir(root, 0755), 0);
-    write_at(*state, "root/running", "");
+    sample_write_at(*state, "root/running", "");
     WatchSpec spec = {.plan = host_plan(&run, "1.0"), .clock = clock_system()};
     Watch *watch = watch_new(&spec);
     assert_int_equal(watch_verdict(watch), VERDICT_INCONCLUSIVE); /* nothing seen is no pass */
     assert_int_equal(watch_until_healthy(watch, NULL, NULL, &sick), -1);
     assert_int_equal(watch_verdict(watch), VERDICT_FAIL);
     watch_free(watch);
-    close_run(&run);
+    sample_run_close(&run);
 }
 
 static void test_a_guard_has_nothing_to_do_where_nothing_is_armed(void **state) {
