@@ -94,7 +94,15 @@ static bool drop_late(json_t *event) {
     return false;
 }
 
-static int receive(Engine *engine, int64_t wait_ms, Error *error) {
+/* What comes after such a report is judged when this one is folded: it may answer an order that is closed
+ * then. */
+static bool closes_an_order(const json_t *event) {
+    const char *type = json_get_text(event, "type", "");
+    return strncmp(type, "order.", strlen("order.")) == 0 || strcmp(type, "host.rolled_back") == 0;
+}
+
+/* *any: something came. */
+static int receive(Engine *engine, int64_t wait_ms, bool *any, Error *error) {
     JSON_AUTO events = json_array();
     HostReport report;
     for (int i = 0;
@@ -107,7 +115,9 @@ static int receive(Engine *engine, int64_t wait_ms, Error *error) {
         if (!is_wanted(engine, report.host, report.event) && drop_late(report.event)) continue;
         complete(engine, report.host, report.event);
         json_array_append_new(events, report.event);
+        if (closes_an_order(report.event)) break;
     }
+    *any = json_array_size(events) > 0;
     return json_array_size(events) ? append(engine, events, error) : catch_up(engine, error);
 }
 
@@ -184,12 +194,15 @@ int engine_run(const EngineSpec *spec, EngineEnd *out, Error *error) {
     Engine engine = {.spec = spec, .rollout = spec->rollout};
     EngineEnd end = ENGINE_ENDED;
     bool left = false;
+    if (begin(&engine, error) < 0) return -1;
     /* What hosts have done by themselves meanwhile comes before any decision about them. */
-    if (begin(&engine, error) < 0 || receive(&engine, 0, error) < 0) return -1;
+    for (bool any = true; any;)
+        if (receive(&engine, 0, &any, error) < 0) return -1;
     while (!is_over(&engine, &end)) {
         if (decide(&engine, error) < 0) return -1;
         if (is_over(&engine, &end)) break;
-        if (receive(&engine, TICK_MS, error) < 0) return -1;
+        bool any;
+        if (receive(&engine, TICK_MS, &any, error) < 0) return -1;
         if (heed_interrupts(&engine, &left, error) < 0) return -1;
         if (left) {
             end = rollout_busy(engine.rollout) ? ENGINE_INTERRUPTED : ENGINE_PAUSED;

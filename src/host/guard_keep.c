@@ -49,7 +49,9 @@ static int roll_back(const char *root, int dir, const Ledger *ledger, Arena *are
                      .store = ledger->store,
                      .clock = clock_system()};
     if (host_open(&spec, &host, error) < 0) return -1;
-    int result = host_roll_back_by_itself(host, error);
+    /* Looked at once more, now that nobody else can be at it: a confirmation may have come while we waited.
+     */
+    int result = host_is_armed(host) ? host_roll_back_by_itself(host, error) : 0;
     host_close(host);
     return result;
 }

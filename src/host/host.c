@@ -24,11 +24,16 @@ static int load_releases(Host *host, Error *error) {
     return release_load(host->root, host->ledger.old_version, host->arena, &host->old, error);
 }
 
-/* An unconfirmed switch of another change must not be forgotten, nor the release it is about to bring. */
+/* An unconfirmed switch of another change must not be forgotten, nor a rollback that did not come to its end,
+ * nor — where we only want to go back to an earlier one — what it has prepared. */
 static int check_finished(const Ledger *other, bool ours_begun, Error *error) {
-    if (other->committed || other->rolled_back) return 0;
-    if (!other->stopped && !(ours_begun && other->staged)) return 0;
+    bool going_back =
+        other->order.kind == ORDER_ROLLBACK && (other->order_open || ledger_step_done(other, "stop"));
+    bool prepared = other->staged || ledger_has_done(other);
+    if (other->rolled_back || (other->committed && !going_back)) return 0;
+    if (!other->stopped && !(ours_begun && prepared)) return 0;
     error_set(error, ERROR_REFUSED, "the change %s is not finished here", other->change);
+    if (going_back) return error_hint(error, "finish it with “upkeep rollback %s”", other->change);
     return error_hint(error, "finish it with “upkeep resume %s” or “upkeep abort %s”", other->change,
                       other->change);
 }
@@ -120,10 +125,7 @@ void host_close(Host *host) {
 
 /* ---- what the steps share */
 
-bool host_is_guarded(const Host *host) {
-    return host->spec.guard && host->ledger.confirm_by_ms && !host->ledger.confirmed &&
-           !host->ledger.rolled_back;
-}
+bool host_is_guarded(const Host *host) { return host->spec.guard && host_is_armed(host); }
 
 bool host_has_old(const Host *host) { return host->old.version != NULL; }
 
@@ -172,6 +174,11 @@ void host_percent(void *context, int percent) { host_progress(context, (uint64_t
 bool host_is_switched(const Host *host) {
     const Ledger *ledger = &host->ledger;
     return ledger->switched && !ledger->committed && !ledger->rolled_back;
+}
+
+bool host_is_armed(const Host *host) {
+    const Ledger *ledger = &host->ledger;
+    return ledger->confirm_by_ms && !ledger->confirmed && !ledger->committed && !ledger->rolled_back;
 }
 
 bool host_rolled_back_by_itself(const Host *host) {
@@ -250,6 +257,20 @@ static void say_end(Host *host, int result, int64_t duration_ms, const Error *er
     say(host, event);
 }
 
+static const HostStep *find_step(const HostStep *steps, const char *name) {
+    while (name && steps->name && strcmp(steps->name, name) != 0) steps++;
+    return name && steps->name ? steps : NULL;
+}
+
+/* An order that was cut off while the service had to stand still: something else — its init system after a
+ * reboot, a person — may have started it since. */
+static void stop_again(Host *host, const HostStep *steps) {
+    const HostStep *stop = find_step(steps, "stop"), *start = find_step(steps, "start");
+    const HostStep *cut = find_step(steps, host->ledger.step);
+    if (host->ledger.order_open && stop && start && cut && cut > stop && cut < start)
+        ledger_step_unmark(&host->ledger, "stop");
+}
+
 static int run_step(Host *host, const HostStep *step, Error *error) {
     if (ledger_step_done(&host->ledger, step->name) || (step->applies && !step->applies(host))) return 0;
     if (cancelled(host)) return error_set(error, ERROR_INTERRUPTED, "cancelled");
@@ -302,8 +323,9 @@ int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Er
     if (host->ledger.rolled_back && order->kind != ORDER_ROLLBACK)
         return error_set(failure, ERROR_FAILED, "it heard no confirmation in time and rolled back by itself");
     if (host->ledger.rolled_back)
-        return 0; /* what people have written since must not be put back once more */
-    ledger_take(&host->ledger, order);
+        return 0;                      /* what people have written since must not be put back once more */
+    ledger_take(&host->ledger, order); /* forgets the steps of another order */
+    stop_again(host, steps_of(order->kind));
     host->ledger.by_itself = order_is_by_itself(order->id);
     host->order = order;
     host->cancel = cancel;
@@ -326,8 +348,6 @@ int host_roll_back_by_itself(Host *host, Error *error) {
     if (host->ledger.order_open && host->ledger.by_itself)
         order = host->ledger.order;
     else
-        json_array_clear(host->ledger.unheard);
-    if (!*order.id)
         snprintf(order.id, sizeof order.id, "%.40s" ORDER_BY_ITSELF "%zu", host->spec.change,
                  json_object_size(host->ledger.answers) + 1);
     return host_carry_out(host, &order, NULL, error);

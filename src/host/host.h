@@ -65,6 +65,8 @@ int host_roll_back_by_itself(Host *host, Error *error);
 
 /* Switched, and neither committed nor rolled back: someone must watch it. */
 bool host_is_switched(const Host *host);
+/* Its dead man's switch runs: nobody has confirmed it yet. */
+bool host_is_armed(const Host *host);
 /* It rolled back by itself, because nobody confirmed it in time. */
 bool host_rolled_back_by_itself(const Host *host);
 /* A watch over the new version, begun. Caller frees; `cancel` must outlive it. */

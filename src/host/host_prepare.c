@@ -171,24 +171,36 @@ static int prove(Host *host, Store *store, RestorePoint *point, Error *error) {
     return restore_point_prove(store, point, &options, error);
 }
 
+/* An id that no point has: one that an attempt left which was cut off may no longer be what stands there. */
+static const char *unused_id(const Host *host, Store *store, const char *id) {
+    const char *candidate = id;
+    for (int i = 2;; i++) {
+        RESTORE_POINT_AUTO point = NULL;
+        if (restore_point_load(store, candidate, &point, NULL) < 0) return candidate;
+        candidate = arena_printf(host->arena, "%s-%d", id, i);
+    }
+}
+
 /* What a proof finds broken is taken once more, from the files that are still there, trusting no earlier
  * reading. */
-int host_take_and_prove(Host *host, Store *store, const RestorePointSpec *spec, RestorePoint **out,
+int host_take_and_prove(Host *host, Store *store, const RestorePointSpec *wanted, RestorePoint **out,
                         Error *error) {
     RestorePoint *point = NULL;
-    if (take(store, spec, &point, error) < 0) return -1;
+    RestorePointSpec spec = *wanted;
+    spec.id = unused_id(host, store, wanted->id);
+    if (restore_point_take(store, &spec, &point, error) < 0) return -1;
     if (!point) {
         *out = NULL;
         return 0;
     }
     if (prove(host, store, point, error) < 0) {
         bool damaged = error && error->kind == ERROR_REFUSED;
-        RestorePointSpec again = *spec;
         restore_point_free(point);
-        again.prior = NULL;
-        again.id = arena_printf(host->arena, "%s-again", spec->id);
-        if (!damaged || take(store, &again, &point, error) < 0) return -1;
-        json_set_text(host->detail, "taken_again", again.id);
+        spec.prior = NULL;
+        spec.differences = NULL;
+        spec.id = unused_id(host, store, arena_printf(host->arena, "%s-again", wanted->id));
+        if (!damaged || restore_point_take(store, &spec, &point, error) < 0) return -1;
+        json_set_text(host->detail, "taken_again", spec.id);
         if (prove(host, store, point, error) < 0) {
             restore_point_free(point);
             return -1;

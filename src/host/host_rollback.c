@@ -45,7 +45,6 @@ static int run_ready(Host *host, Error *error) {
 static int run_set_aside(Host *host, Error *error) {
     RestorePointPart parts[PARTS_MAX];
     size_t count = host_parts(host, false, parts), changed = 0;
-    if (host->ledger.aside_point) return 0;
     if (host_read_point(host, host->ledger.final_point, host->ledger.final_digest, error) < 0) return -1;
     RestorePointSpec spec = host_point_spec(host, RESTORE_POINT_ASIDE, parts, count);
     spec.prior = host->point;

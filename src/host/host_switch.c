@@ -155,18 +155,19 @@ static bool is_of_this_change(void *context, const RestorePoint *point) {
     return strcmp(point->change, host->spec.change) == 0;
 }
 
+static bool is_needed(const Host *host, const char *version) {
+    return strcmp(version, host->spec.version) == 0 ||
+           (host_has_old(host) && strcmp(version, host->old.version) == 0);
+}
+
 static int prune_releases(Host *host, size_t *removed, Error *error) {
     ReleaseList releases;
     size_t kept = 0;
     if (release_list(host->root, host->arena, &releases, error) < 0) return -1;
-    for (size_t i = 0; i < releases.count; i++) {
+    for (size_t i = 0; i < releases.count; i++) kept += is_needed(host, releases.versions[i]);
+    for (size_t i = 0; i < releases.count; i++) { /* the newest first */
         const char *version = releases.versions[i];
-        bool needed = strcmp(version, host->spec.version) == 0 ||
-                      (host_has_old(host) && strcmp(version, host->old.version) == 0);
-        if (needed || kept + 1 < (size_t)host->spec.plan->service.keep_releases) {
-            kept++;
-            continue;
-        }
+        if (is_needed(host, version) || kept++ < (size_t)host->spec.plan->service.keep_releases) continue;
         if (release_remove(host->root, version, error) < 0) return -1;
         (*removed)++;
     }

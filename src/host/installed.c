@@ -10,7 +10,9 @@
 static int check_settled(Arena *arena, int upkeep, Error *error) {
     Ledger ledger;
     if (ledger_load(arena, upkeep, &ledger, error) < 0) return -1;
-    bool open = ledger.stopped && !ledger.switched && !ledger.committed && !ledger.rolled_back;
+    bool at_it =
+        ledger.order_open && (ledger.order.kind == ORDER_SWITCH || ledger.order.kind == ORDER_ROLLBACK);
+    bool open = at_it || (ledger.stopped && !ledger.switched && !ledger.committed && !ledger.rolled_back);
     if (open) {
         error_set(error, ERROR_REFUSED, "the change %s is not finished here", ledger.change);
         error_hint(error, "finish it with “upkeep resume %s” or “upkeep abort %s”", ledger.change,
@@ -20,15 +22,16 @@ static int check_settled(Arena *arena, int upkeep, Error *error) {
     return open ? -1 : 0;
 }
 
-static int act(const ServiceContext *service, int upkeep, Arena *arena, InstalledAction action,
-               Error *error) {
-    FD_AUTO lock = -1;
-    if (action == INSTALLED_LOOK) return 0;
-    if (file_check_private(upkeep, service->root, error) < 0 ||
-        host_lock_take(upkeep, service->root, "upkeep service", &lock, error) < 0 ||
-        check_settled(arena, upkeep, error) < 0)
+static int lock(const char *root, int upkeep, Arena *arena, int *out, Error *error) {
+    if (file_check_private(upkeep, root, error) < 0 ||
+        host_lock_take(upkeep, root, "upkeep service", out, error) < 0)
         return -1;
-    return action == INSTALLED_START ? service_start(service, error) : service_stop(service, NULL, error);
+    return check_settled(arena, upkeep, error);
+}
+
+static int act(const ServiceContext *service, InstalledAction action, Error *error) {
+    if (action == INSTALLED_START) return service_start(service, error);
+    return action == INSTALLED_STOP ? service_stop(service, NULL, error) : 0;
 }
 
 int installed_act(const char *root, InstalledAction action, Installed *out, Error *error) {
@@ -40,12 +43,14 @@ int installed_act(const char *root, InstalledAction action, Installed *out, Erro
     if (upkeep < 0 && errno != ENOENT && errno != ENOTDIR)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot open the folder %s", root);
     if (upkeep < 0) return error_set(error, ERROR_INVALID, "%s is no host of Upkeep's", root);
+    FD_AUTO held = -1;
+    if (action != INSTALLED_LOOK && lock(root, upkeep, arena, &held, error) < 0) return -1;
     if (release_current(dir, found.version, error) < 0) return -1;
     if (!*found.version) return error_set(error, ERROR_INVALID, "nothing is installed in %s", root);
     if (release_load(dir, found.version, arena, &release, error) < 0) return -1;
     const PlanService *plan = &release.plan->service;
     ServiceContext service = {plan->name, root, plan->user, &plan->run};
-    if (act(&service, upkeep, arena, action, error) < 0) return -1;
+    if (act(&service, action, error) < 0) return -1;
     if (service_status(&service, &found.status, error) < 0) return -1;
     if (out) *out = found;
     return 0;

@@ -182,6 +182,13 @@ void ledger_close(Ledger *ledger, const Error *failure) {
     ledger->step = NULL;
 }
 
+bool ledger_has_done(const Ledger *ledger) {
+    const char *id;
+    json_t *answer;
+    json_object_foreach(ledger->answers, id, answer) if (json_get_bool(answer, "done", false)) return true;
+    return false;
+}
+
 bool ledger_step_done(const Ledger *ledger, const char *step) {
     size_t index;
     json_t *name;
@@ -192,4 +199,10 @@ bool ledger_step_done(const Ledger *ledger, const char *step) {
 
 void ledger_step_mark(Ledger *ledger, const char *step) {
     json_array_append_new(ledger->steps, json_string(step));
+}
+
+void ledger_step_unmark(Ledger *ledger, const char *step) {
+    for (size_t i = json_array_size(ledger->steps); i-- > 0;)
+        if (strcmp(json_string_value(json_array_get(ledger->steps, i)), step) == 0)
+            json_array_remove(ledger->steps, i);
 }

@@ -40,7 +40,7 @@ typedef struct Ledger {
     json_t *steps;    /* of `order`: array of names done, in order */
     const char *step; /* the one intended now, or NULL */
     json_t *answers;  /* order id → {"done": true} or {"error", "error_zh", "kind"} */
-    json_t *unheard; /* events of steps that nobody listened to: of the last attempt to roll back by itself */
+    json_t *unheard;  /* events of steps that nobody listened to: of rolling back by itself */
 } Ledger;
 
 /* Missing: an empty one. `dir` must outlive it. */
@@ -67,5 +67,9 @@ const json_t *ledger_answer(const Ledger *ledger, const char *id);
 /* Write the answer to the order under way and close it: done when `failure` is NULL. Not saved. */
 void ledger_close(Ledger *ledger, const Error *failure);
 
+/* Has any order of this change been done here? */
+bool ledger_has_done(const Ledger *ledger);
+
 bool ledger_step_done(const Ledger *ledger, const char *step);
-void ledger_step_mark(Ledger *ledger, const char *step); /* not saved */
+void ledger_step_unmark(Ledger *ledger, const char *step); /* not saved */
+void ledger_step_mark(Ledger *ledger, const char *step);   /* not saved */

@@ -164,17 +164,35 @@ static bool is_found(Preflight *preflight, const PlanProcess *process) {
     return found;
 }
 
+/* Is it in the package, as far as its list of files tells? What a link leads to is not followed. */
+static bool is_packed(const Tree *tree, Arena *arena, const char *path) {
+    if (strstr(path, "./") || strstr(path, "//") || tree_find(tree, path)) return true;
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        const TreeEntry *above = tree_find(tree, arena_strndup(arena, path, (size_t)(slash - path)));
+        if (above && above->type == TREE_SYMLINK) return true;
+    }
+    return false;
+}
+
+/* Beneath the root it may come with the release or the data: "current/…" is looked for in the package. */
+static const char *beneath_root(const Preflight *preflight, const char *program) {
+    const char *root = preflight->spec->plan->service.root;
+    size_t length = strlen(root);
+    if (program[0] != '/') return program;
+    return strncmp(program, root, length) == 0 && program[length] == '/' ? program + length + 1 : NULL;
+}
+
 static void check_program(Preflight *preflight) {
     const PlanProcess *process = preflight->spec->plan->service.run.process;
     Observation result = {0};
     if (!process || process->command.count == 0) return;
-    const char *program = process->command.items[0];
-    bool in_release = strncmp(program, "current/", strlen("current/")) == 0, fine;
+    const char *program = process->command.items[0], *beneath = beneath_root(preflight, program);
+    bool in_release = beneath && strncmp(beneath, "current/", strlen("current/")) == 0, fine = true;
     if (in_release)
-        fine = tree_find(preflight->manifest->tree, program + strlen("current/")) != NULL;
-    else if (strchr(program, '/'))
-        fine = program[0] != '/' || access(program, X_OK) == 0; /* below the root it may come with the data */
-    else
+        fine = is_packed(preflight->manifest->tree, preflight->arena, beneath + strlen("current/"));
+    else if (!beneath)
+        fine = access(program, X_OK) == 0;
+    else if (!strchr(program, '/'))
         fine = is_found(preflight, process);
     if (fine) return;
     if (in_release)

@@ -2,8 +2,9 @@
 """What is wrong before anything begins is refused (exit 3), and nothing is touched."""
 import os
 import socket
+import sys
 
-from support import Skip, main, served, test
+from support import SERVICE, Skip, main, served, test
 
 
 def is_refused(site, plan, *texts):
@@ -63,6 +64,18 @@ def a_user_or_a_program_that_is_not_there_is_refused_before_anything_stops(site)
         document["service"]["run"]["process"]["command"][0] = program
         is_refused(site, site.write(document), program, where)
     site.expect("1.0")
+
+
+@test
+def a_program_that_comes_with_the_package_by_another_way_is_not_missed(site):
+    site.install("1.0")
+    package = site.package("2.0", files={"app/run.py": SERVICE.read_bytes()})
+    for program in (f"{site.roots[0]}/current/app/run.py", "current/./app/run.py", f"{sys.executable}"):
+        document = site.document(package)
+        document["service"]["run"]["process"]["command"][0] = program
+        site.run("check", site.write(document))
+    document["service"]["run"]["process"]["command"][0] = f"{site.roots[0]}/current/app/other.py"
+    site.run("check", site.write(document), status=3).says("not in the package")
 
 
 @test

@@ -288,6 +288,22 @@ def a_controller_that_died_in_the_soak_leaves_no_unwatched_version(site):
 
 
 @test
+def a_guard_that_rolled_back_while_an_order_was_open_spoils_no_journal(site):
+    site.install("1.0")
+    before = site.data()
+    run = site.start("run", site.plan(site.package("2.0", "mute"), soak="500ms", rollout__confirm_deadline="5s", health=[
+        {"http": {"url": "http://127.0.0.1:${vars.port}/", "timeout": "200ms"}, "every": "50ms", "deadline": "4s"}]))
+    site.wait_event("step.started", step="probe")
+    run.signal(signal.SIGKILL)
+    run.end()
+    wait_for(lambda: served(site.ports[0]) == "service 1.0 plain" and not guards(site), "the guard to put 1.0 back")
+    site.run("resume", site.change(), status=4).says("rolled back")
+    assert site.outcome() == "rolled_back"
+    site.expect("1.0", data=before)
+    site.run("run", site.plan(site.package("3.0")))
+
+
+@test
 def what_a_guard_did_stands_in_the_journal_and_the_report(site):
     site.install("1.0")
     _, run = soaking(site, "2.0", "migrates", soak="500ms", rollout__confirm_deadline="4s", health=[
@@ -300,6 +316,36 @@ def what_a_guard_did_stands_in_the_journal_and_the_report(site):
     assert steps == ["ready", "stop", "set_aside", "restore", "activate", "start", "probe", "discard", "finish"], steps
     aside = next(e["detail"]["set_aside"] for e in site.events() if e["type"] == "step.done" and e["step"] == "restore")
     site.run("report", site.change(), "--form", "retrospective").says(aside, "rolled back by itself").is_silent_on("not over")
+
+
+@test
+def a_rollback_tried_again_sets_aside_again(site):
+    site.install("1.0", "sick-when:sick", service__config=[])
+    site.run("run", site.plan(site.package("2.0", "migrates"), service__config=[]))
+    (site.roots[0] / "sick").touch()
+    site.run("rollback", site.change(), "--restore-data", status=5).says("does not become healthy")
+    (site.roots[0] / "sick").unlink()
+    (site.roots[0] / "shared" / "data" / "precious").write_text("written between the two attempts\n")
+    site.run("rollback", site.change(), "--restore-data")
+    points = [e["id"] for e in site.run("restore-points", "--json").events if e.get("kind") == "aside"]
+    assert len(points) == 2, points
+    assert not (site.roots[0] / "shared" / "data" / "precious").exists()
+    site.run("restore", points[-1], "--to", site.folder / "back")
+    assert (site.folder / "back" / "shared" / "data" / "precious").exists(), "what was written is lost"
+
+
+@test
+def a_rollback_that_failed_half_way_must_be_finished_first(site):
+    site.install("1.0", "sick-when:sick")
+    site.run("run", site.plan(site.package("2.0", "migrates")))
+    second = site.change()
+    (site.roots[0] / "sick").touch()
+    site.run("rollback", second, "--restore-data", status=5)
+    site.run("run", site.plan(site.package("3.0")), status=3).says(second, "not finished", f"upkeep rollback {second}")
+    (site.roots[0] / "sick").unlink()
+    site.run("rollback", second, "--restore-data")
+    site.run("run", site.plan(site.package("3.0")))
+    site.expect("3.0")
 
 
 main()

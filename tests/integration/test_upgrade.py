@@ -123,6 +123,29 @@ def rollback_of_a_change_while_a_later_one_is_prepared_is_refused(site):
 
 
 @test
+def rollback_of_a_change_while_a_later_one_has_prepared_what_was_there_is_refused(site):
+    site.install("1.0")
+    site.run("run", site.plan(site.package("2.0")))
+    second = site.change()
+    third = site.package("3.0")
+    site.run("run", site.plan(third))
+    site.run("rollback", site.change())  # 3.0 was accepted once: its release stays
+    assert "3.0" in site.releases()
+    site.run("run", site.plan(third, change={"title": "again"}), "--prepare-only")
+    site.run("rollback", second, status=3).says("not finished")
+    site.run("abort", site.change())
+    site.run("rollback", second)
+    site.expect("1.0")
+
+
+@test
+def as_many_releases_are_kept_as_the_plan_says(site):
+    for version in ("1.0", "2.0", "3.0", "4.0"):
+        site.run("run", site.plan(site.package(version)))
+    assert site.releases() == ["2.0", "3.0", "4.0"], site.releases()
+
+
+@test
 def a_report_is_written_in_both_forms_and_languages(site):
     site.install("1.0")
     site.run("run", site.plan(site.package("2.0", "exit")), status=4)

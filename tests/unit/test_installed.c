@@ -90,6 +90,25 @@ static void test_nothing_is_started_in_the_middle_of_a_switch_that_was_cut_off(v
     arena_free(arena);
 }
 
+static void test_nothing_is_started_while_a_rollback_is_open(void **state) {
+    const TestFolder *folder = *state;
+    Error error = {0};
+    Ledger ledger;
+    Order rollback = {.id = "CHG-1/a/5", .kind = ORDER_ROLLBACK};
+    Arena *arena = arena_new();
+    install(folder);
+    FD_AUTO upkeep = open_upkeep(folder);
+    assert_int_equal(ledger_load(arena, upkeep, &ledger, NULL), 0);
+    ledger_begin(&ledger, "CHG-1", "0.9", "1.0");
+    ledger.stopped = ledger.switched = ledger.committed = true;
+    ledger_take(&ledger, &rollback);
+    assert_int_equal(ledger_save(&ledger, NULL), 0);
+    assert_int_equal(installed_act(folder->path, INSTALLED_START, NULL, &error), -1);
+    assert_int_equal(error.kind, ERROR_REFUSED);
+    ledger_free(&ledger);
+    arena_free(arena);
+}
+
 static void *give_back(void *lock) {
     usleep(100000);
     close(*(int *)lock);
@@ -114,6 +133,7 @@ int main(void) {
         test_in_folder(test_what_was_stopped_is_started_and_stopped_again),
         test_in_folder(test_a_folder_without_a_release_is_refused),
         test_in_folder(test_nothing_is_started_while_an_upgrade_holds_the_lock),
+        test_in_folder(test_nothing_is_started_while_a_rollback_is_open),
         test_in_folder(test_a_lock_that_is_given_back_in_a_moment_is_waited_for),
         test_in_folder(test_nothing_is_started_in_the_middle_of_a_switch_that_was_cut_off),
     };

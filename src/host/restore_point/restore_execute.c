@@ -154,6 +154,15 @@ static int remove_unexpected(Restore *restore, Error *error) {
 
 /* ---- folders ---- */
 
+/* What scans pass over — a socket, a FIFO — may have taken its place. */
+static int make_folder(int folder, const char *name) {
+    struct stat status;
+    if (mkdirat(folder, name, 0700) == 0) return 0;
+    if (errno != EEXIST || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0) return -1;
+    if (S_ISDIR(status.st_mode)) return 0;
+    return unlinkat(folder, name, 0) != 0 ? -1 : mkdirat(folder, name, 0700);
+}
+
 static int make_folders(Restore *restore, Error *error) {
     const Tree *tree = restore->spec.tree;
     Parent parent;
@@ -163,7 +172,7 @@ static int make_folders(Restore *restore, Error *error) {
         if (restore->actions[i] != RESTORE_MAKE) continue;
         const char *name;
         int folder = parent_open(&parent, tree->entries[i].path, &name);
-        if (folder < 0 || (mkdirat(folder, name, 0700) != 0 && errno != EEXIST))
+        if (folder < 0 || make_folder(folder, name) < 0)
             result =
                 error_errno(error, ERROR_SYSTEM, errno, "cannot make the folder %s", tree->entries[i].path);
     }
