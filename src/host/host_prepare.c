@@ -177,6 +177,7 @@ static const char *unused_id(const Host *host, Store *store, const char *id) {
     for (int i = 2;; i++) {
         RESTORE_POINT_AUTO point = NULL;
         if (restore_point_load(store, candidate, &point, NULL) < 0) return candidate;
+        restore_point_tidy(store, candidate, NULL);
         candidate = arena_printf(host->arena, "%s-%d", id, i);
     }
 }

@@ -124,6 +124,9 @@ typedef struct RestorePointProve {
 } RestorePointProve;
 int restore_point_prove(Store *store, RestorePoint *point, const RestorePointProve *options, Error *error);
 
+/* Remove what a proof that was cut off left in the point. Missing is success. */
+int restore_point_tidy(Store *store, const char *id, Error *error);
+
 /* Look whether every object of a proved point is untouched since it was proved, and remember it in `point`:
  * what a point taken next inherits from a sound one is not looked at again when that one is proved. For the
  * moment before the service is stopped. Its trees must be read. */

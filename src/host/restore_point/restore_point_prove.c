@@ -242,6 +242,11 @@ int restore_point_prove(Store *store, RestorePoint *point, const RestorePointPro
     return error_prefix(error, "the restore point %s is not proved", point->id);
 }
 
+int restore_point_tidy(Store *store, const char *id, Error *error) {
+    FD_AUTO dir = file_open_no_links(store_points_dir(store), id, O_RDONLY | O_DIRECTORY, 0);
+    return dir < 0 ? 0 : file_replace_tidy(dir, "proof.json", error);
+}
+
 /* ---- soundness: the objects as they were when they were proved ---- */
 
 typedef struct Sounding {
