@@ -114,7 +114,8 @@ static int run_probe(Host *host, Error *error) {
         return error_hint(error,
                           "the data was kept; “upkeep rollback %s --restore-data” puts back the copy %s",
                           host->spec.change, host->ledger.final_point);
-    return error_hint(error, "look at its log, then start it by hand");
+    return error_hint(error, "look at its log; once it is mended, “upkeep rollback %s” goes on",
+                      host->spec.change);
 }
 
 /* ---- discard the release that this change brought, unless it was accepted once */
