@@ -39,6 +39,10 @@ Clock *clock_anchored(void) {
     return &anchored_clock;
 }
 
+static int64_t false_ms(Clock *clock) { return ((const ClockFalse *)clock)->now_ms; }
+
+ClockFalse clock_false(int64_t now_ms) { return (ClockFalse){{false_ms, false_ms}, now_ms}; }
+
 void clock_to_text(int64_t wall_ms, char text[static CLOCK_TEXT_SIZE]) {
     int64_t seconds = wall_ms / 1000, rest = wall_ms % 1000;
     if (rest < 0) {

@@ -17,6 +17,14 @@ Clock *clock_system(void); /* static */
  * a process that must not confirm early, or roll back in haste, because somebody set the clock meanwhile. */
 Clock *clock_anchored(void);
 
+/* A clock that stands still until its holder moves `now_ms`, which both its times are: for simulations and
+ * tests. Used by one thread at a time. */
+typedef struct ClockFalse {
+    Clock clock;
+    int64_t now_ms;
+} ClockFalse;
+ClockFalse clock_false(int64_t now_ms);
+
 static inline int64_t clock_wall_ms(Clock *clock) { return clock->wall_ms(clock); }
 static inline int64_t clock_steady_ms(Clock *clock) { return clock->steady_ms(clock); }
 

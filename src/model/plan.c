@@ -1,5 +1,6 @@
 #include "model/plan.h"
 #include "base/json.h"
+#include "base/text_index.h"
 #include "model/plan_schema.h"
 #include "model/version.h"
 #include <regex.h>
@@ -261,42 +262,48 @@ static int host_root(Arena *arena, const Plan *plan, const PlanHost *host, const
 }
 
 /* The one stage that a host sees: its own, without the others. */
-static int host_stage(Arena *arena, const Plan *plan, size_t host, PlanStageList *out, Error *error) {
-    size_t *stages = ARENA_ARRAY(arena, plan->hosts.count, size_t);
-    if (plan_stages(plan, stages, error) < 0) return -1;
+static PlanStageList host_stage(Arena *arena, const Plan *plan, size_t stage) {
     PlanStage *own = ARENA_NEW(arena, PlanStage);
-    *own = plan->rollout.stages.items[stages[host]];
+    *own = plan->rollout.stages.items[stage];
     own->hosts = (Amount){0};
     own->select = (PairList){0};
-    *out = (PlanStageList){own, 1};
+    return (PlanStageList){own, 1};
+}
+
+/* The plan as its host number `host`, which is in `stage`, sees it. */
+static int expand_for(Arena *arena, const Plan *plan, size_t host, size_t stage, const char *version,
+                      Plan **out, Error *error) {
+    Plan own = *plan;
+    PlanHost *only = ARENA_NEW(arena, PlanHost);
+    *only = plan->hosts.items[host];
+    if (host_root(arena, plan, only, &only->root, error) < 0) return -1;
+    own.rollout.stages = host_stage(arena, plan, stage);
+    own.service.root = only->root;
+    own.hosts = (PlanHostList){only, 1};
+    HostNames names = {&own, only, version};
+    Plan *expanded = ARENA_NEW(arena, Plan);
+    if (schema_expand(&plan_schema, arena, &own, resolve, &names, expanded, error) < 0)
+        return error_prefix(error, "host %s", only->name);
+    *out = expanded;
     return 0;
 }
 
 int plan_for_host(Arena *arena, const Plan *plan, const char *host, const char *version, Plan **out,
                   Error *error) {
-    Plan own = *plan;
     for (size_t i = 0; i < plan->hosts.count; i++) {
         if (strcmp(plan->hosts.items[i].name, host) != 0) continue;
-        PlanHost *only = ARENA_NEW(arena, PlanHost);
-        *only = plan->hosts.items[i];
-        if (host_root(arena, plan, only, &only->root, error) < 0) return -1;
-        if (host_stage(arena, plan, i, &own.rollout.stages, error) < 0) return -1;
-        own.service.root = only->root;
-        own.hosts = (PlanHostList){only, 1};
-        HostNames names = {&own, only, version};
-        Plan *expanded = ARENA_NEW(arena, Plan);
-        if (schema_expand(&plan_schema, arena, &own, resolve, &names, expanded, error) < 0)
-            return error_prefix(error, "host %s", host);
-        *out = expanded;
-        return 0;
+        size_t *stages = ARENA_ARRAY(arena, plan->hosts.count, size_t);
+        if (plan_stages(plan, stages, error) < 0) return -1;
+        return expand_for(arena, plan, i, stages[i], version, out, error);
     }
     return error_set(error, ERROR_INVALID, "there is no host %s in the plan", host);
 }
 
 /* Each host by itself: its variables, and what only shows once they are replaced. */
-static int check_host(Arena *arena, const Plan *plan, const PlanHost *host, const char **root, Error *error) {
+static int check_host(Arena *arena, const Plan *plan, size_t host, size_t stage, const char **root,
+                      Error *error) {
     Plan *own;
-    if (plan_for_host(arena, plan, host->name, "0", &own, error) < 0) return -1;
+    if (expand_for(arena, plan, host, stage, "0", &own, error) < 0) return -1;
     for (size_t i = 0; i < own->health.count; i++) {
         const PlanHttp *http = own->health.items[i].http;
         if (http && strncmp(http->url, "http://", 7) != 0 && strncmp(http->url, "https://", 8) != 0)
@@ -326,22 +333,27 @@ static const char *plain_path(Arena *arena, const char *path) {
     return plain;
 }
 
-static int check_hosts(Arena *arena, const Plan *plan, Error *error) {
-    const char **roots = ARENA_ARRAY(arena, plan->hosts.count, const char *);
-    for (size_t i = 0; i < plan->hosts.count; i++) {
+/* Each host's root is its own, and so is its name. Every host is compared with all before it at once, and
+ * what its look at the plan takes is given back: fleets have many. */
+static int check_hosts(Arena *arena, const Plan *plan, const size_t *stages, Error *error) {
+    size_t count = plan->hosts.count;
+    const char **roots = ARENA_ARRAY(arena, count, const char *);
+    TextIndex *names = text_index_new(arena, count), *places = text_index_new(arena, count);
+    for (size_t i = 0; i < count; i++) {
+        ARENA_AUTO own = arena_new();
         const PlanHost *host = &plan->hosts.items[i];
-        if (check_host(arena, plan, host, &roots[i], error) < 0) return -1;
-        roots[i] = plain_path(arena, roots[i]);
+        if (check_host(own, plan, i, stages[i], &roots[i], error) < 0) return -1;
+        roots[i] = arena_strdup(arena, plain_path(own, roots[i]));
         if (!*roots[i])
             return error_set(error, ERROR_INVALID, "host %s: “%s” cannot be a service's root", host->name,
                              "/");
-        for (size_t j = 0; j < i; j++) {
-            if (strcmp(plan->hosts.items[j].name, host->name) == 0)
-                return error_set(error, ERROR_INVALID, "hosts: “%s” is given twice", host->name);
-            if (strcmp(roots[j], roots[i]) == 0)
-                return error_set(error, ERROR_INVALID, "hosts: %s and %s have the same root %s",
-                                 plan->hosts.items[j].name, host->name, roots[i]);
-        }
+        size_t same_name = text_index_add(names, host->name, i);
+        size_t same_root = text_index_add(places, roots[i], i);
+        if (same_name != TEXT_INDEX_NONE)
+            return error_set(error, ERROR_INVALID, "hosts: “%s” is given twice", host->name);
+        if (same_root != TEXT_INDEX_NONE)
+            return error_set(error, ERROR_INVALID, "hosts: %s and %s have the same root %s",
+                             plan->hosts.items[same_root].name, host->name, roots[i]);
     }
     return 0;
 }
@@ -388,8 +400,9 @@ static int check_plan(Arena *arena, const Plan *plan, Error *error) {
             if (strcmp(plan->rollout.stages.items[i].name, plan->rollout.stages.items[j].name) == 0)
                 return error_set(error, ERROR_INVALID, "rollout.stages: “%s” is given twice",
                                  plan->rollout.stages.items[i].name);
-    if (plan_stages(plan, ARENA_ARRAY(arena, plan->hosts.count, size_t), error) < 0) return -1;
-    return check_hosts(arena, plan, error);
+    size_t *stages = ARENA_ARRAY(arena, plan->hosts.count, size_t);
+    if (plan_stages(plan, stages, error) < 0) return -1;
+    return check_hosts(arena, plan, stages, error);
 }
 
 int plan_compile(Arena *arena, const char *file, const char *folder, const char *text, size_t size,
@@ -403,6 +416,32 @@ int plan_compile(Arena *arena, const char *file, const char *folder, const char 
     default_stages(arena, plan);
     if (check_plan(arena, plan, error) < 0) return error_prefix(error, "%s", file);
     *out = plan;
+    return 0;
+}
+
+/* One host alone has one stage unless it was given others: not what more of them would have got. */
+static bool has_stage_of_one(const Plan *plan) {
+    const PlanStageList *stages = &plan->rollout.stages;
+    return plan->hosts.count == 1 && stages->count == 1 && stages->items[0].hosts.set;
+}
+
+int plan_with_hosts(Arena *arena, const Plan *plan, size_t count, Plan **out, Error *error) {
+    Plan *other = ARENA_NEW(arena, Plan);
+    *other = *plan;
+    other->hosts = (PlanHostList){ARENA_ARRAY(arena, count, PlanHost), count};
+    for (size_t i = 0; i < count; i++) {
+        PlanHost *host = &other->hosts.items[i];
+        *host = plan->hosts.items[i % plan->hosts.count];
+        if (i < plan->hosts.count) continue;
+        host->name = arena_printf(arena, "%.40s.%zu", host->name, i + 1);
+        host->root = "/imagined/${host.name}";
+    }
+    if (count > 1 && has_stage_of_one(plan)) {
+        other->rollout.stages = (PlanStageList){0};
+        default_stages(arena, other);
+    }
+    if (check_plan(arena, other, error) < 0) return -1;
+    *out = other;
     return 0;
 }
 

@@ -217,6 +217,11 @@ Digest plan_digest(const Plan *plan, const Digest *package);
 int plan_for_host(Arena *arena, const Plan *plan, const char *host, const char *version, Plan **out,
                   Error *error);
 
+/* The same plan for `count` hosts (at least 1), for imagining: its first ones, or all of them and copies in
+ * turn with names and roots of their own. Parts that nobody may change are shared with `plan`. ERROR_INVALID
+ * when its stages do not fit so many. */
+int plan_with_hosts(Arena *arena, const Plan *plan, size_t count, Plan **out, Error *error);
+
 /* Which stage each host belongs to: stages[i] for plan->hosts.items[i]. A stage takes, of the hosts that no
  * earlier one took and whose labels match `select`, the first `hosts` of them (percentages of the whole plan,
  * rounded up; nothing said: all). ERROR_INVALID when a stage gets none or a host is left over. */

@@ -41,6 +41,7 @@
  */
 #pragma once
 #include "base/text.h"
+#include "base/text_index.h"
 #include "model/order.h"
 #include "model/plan.h"
 #include "model/verdict.h"
@@ -87,7 +88,6 @@ typedef struct RolloutHost {
     HostState state;
     bool order_open; /* `order` was given and neither done nor failed */
     bool order_cancelled;
-    Order order; /* the last one given */
     int64_t order_given_ms;
     int order_count;
     bool switched;        /* SWITCH was given, and no rollback has ended since */
@@ -104,6 +104,7 @@ typedef struct RolloutHost {
     int64_t confirm_by_ms; /* when it rolls back by itself; 0: not armed */
     const char *error;     /* why it failed, or NULL */
     const char *error_zh;
+    Order order; /* the last one given. Last: decisions look at all hosts, and seldom as far as this */
 } RolloutHost;
 
 typedef struct RolloutStage {
@@ -130,6 +131,7 @@ typedef struct Rollout {
     RolloutHost *hosts;
     RolloutStage *stages;
     size_t host_count, stage_count;
+    TextIndex *host_index; /* by name */
     size_t switch_count;
     bool held;             /* paused by on_failure: hold, for a person */
     bool prepare_only;     /* pause when everything is prepared */
@@ -168,6 +170,8 @@ bool rollout_ended(const Rollout *rollout);
 /* Is any order given and not answered? */
 bool rollout_busy(const Rollout *rollout);
 RolloutHost *rollout_host(const Rollout *rollout, const char *name); /* NULL when there is none */
+/* How long a switched host may stay silent: its slowest probe's deadline, and at least 10 s. */
+int64_t rollout_silence_limit_ms(const Plan *plan);
 /* Hosts that serve nobody now, or may not. */
 size_t rollout_unavailable(const Rollout *rollout);
 

@@ -59,15 +59,15 @@ typedef struct Fault {
 
 static int64_t latest(int64_t a, int64_t b) { return a > b ? a : b; }
 
-/* How long a switched host may stay silent: its slowest probe's deadline. */
-static int64_t silence_limit_ms(const Plan *plan) {
+int64_t rollout_silence_limit_ms(const Plan *plan) {
     int64_t limit_ms = 10 * SECOND_MS;
     for (size_t i = 0; i < plan->health.count; i++)
         limit_ms = latest(limit_ms, plan->health.items[i].deadline_ms);
     return limit_ms;
 }
 
-static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t now_ms, Fault *fault) {
+static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t now_ms,
+                       int64_t silence_limit_ms, Fault *fault) {
     bool watched = host->state == HOST_HEALTHY || host->state == HOST_CONFIRMED;
     *fault = (Fault){host, NULL, NULL};
     if (host->state == HOST_FAILED || host->state == HOST_LOST || (watched && host->health == VERDICT_FAIL)) {
@@ -79,7 +79,7 @@ static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t 
         fault->why = TEXT("it was not confirmed before its deadline");
     } else if (watched && !host->order_open) { /* while it carries out an order, that has the deadline */
         int64_t heard_ms = latest(latest(host->health_ms, host->heard_ms), rollout->watch_from_ms);
-        if (now_ms - heard_ms > silence_limit_ms(rollout->plan))
+        if (now_ms - heard_ms > silence_limit_ms)
             fault->why = TEXT("no health report came for too long: absence of data is never a pass");
     }
     if (fault->why && !fault->why_zh) fault->why_zh = text_in(LANGUAGE_ZH, fault->why);
@@ -87,8 +87,9 @@ static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t 
 }
 
 static bool find_fault(const Rollout *rollout, int64_t now_ms, Fault *fault) {
+    int64_t silence_limit_ms = rollout_silence_limit_ms(rollout->plan);
     for (size_t i = 0; i < rollout->host_count; i++)
-        if (host_fault(rollout, &rollout->hosts[i], now_ms, fault)) return true;
+        if (host_fault(rollout, &rollout->hosts[i], now_ms, silence_limit_ms, fault)) return true;
     return false;
 }
 
@@ -122,22 +123,28 @@ static bool needs_rollback(const RolloutHost *host) {
     return !host->rollback_failed && !host->kept;
 }
 
-/* The sick before the well, the last switched before the first; what was never switched last. */
-static bool goes_before(const RolloutHost *a, const RolloutHost *b) {
+/* The sick before the well, the last switched before the first; what was never switched last, as the plan
+ * names them. */
+static int compare_turns(const void *one, const void *other) {
+    const RolloutHost *a = *(const RolloutHost *const *)one, *b = *(const RolloutHost *const *)other;
     bool a_sick = a->state == HOST_FAILED || a->health == VERDICT_FAIL;
     bool b_sick = b->state == HOST_FAILED || b->health == VERDICT_FAIL;
-    if (a_sick != b_sick) return a_sick;
-    return a->switch_rank > b->switch_rank;
+    if (a_sick != b_sick) return a_sick ? -1 : 1;
+    if (a->switch_rank != b->switch_rank) return a->switch_rank > b->switch_rank ? -1 : 1;
+    return a < b ? -1 : 1;
 }
 
-static const RolloutHost *next_to_roll_back(const Rollout *rollout, const bool *passed_over) {
-    const RolloutHost *next = NULL;
+/* Those to be put back that are not at it, in their turn. The caller frees the list. */
+static const RolloutHost **list_turns(const Rollout *rollout, size_t *count) {
+    const RolloutHost **turns = calloc(rollout->host_count, sizeof *turns);
+    if (!turns) abort();
+    *count = 0;
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        if (!needs_rollback(host) || host->order_open || passed_over[i]) continue;
-        if (!next || goes_before(host, next)) next = host;
+        if (needs_rollback(host) && !host->order_open) turns[(*count)++] = host;
     }
-    return next;
+    qsort(turns, *count, sizeof *turns, compare_turns);
+    return turns;
 }
 
 bool rollout_restores_data(const Rollout *rollout, const RolloutHost *host) {
@@ -156,16 +163,15 @@ static bool stays(const Rollout *rollout, const RolloutHost *host) {
 
 static void decide_rollback_orders(Decision *decision) {
     const Rollout *rollout = decision->rollout;
-    FREE_AUTO bool *passed_over = calloc(rollout->host_count, sizeof *passed_over);
-    if (!passed_over) abort();
     size_t allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
     size_t out =
         0; /* serving nobody because they are being put back: only these count, else a lost host blocks all */
     for (size_t i = 0; i < rollout->host_count; i++)
         out += rollout->hosts[i].state == HOST_ROLLING_BACK && rollout->hosts[i].switched;
-    const RolloutHost *host;
-    while ((host = next_to_roll_back(rollout, passed_over))) {
-        passed_over[host - rollout->hosts] = true;
+    size_t count;
+    FREE_AUTO const RolloutHost **turns = list_turns(rollout, &count);
+    for (size_t i = 0; i < count; i++) {
+        const RolloutHost *host = turns[i];
         if (stays(rollout, host)) {
             decided_host(decision, "host.kept", host);
             continue;

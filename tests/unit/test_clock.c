@@ -76,6 +76,15 @@ static void test_steady_time_does_not_go_back(void **state) {
     assert_true(clock_wall_ms(clock) > INT64_C(1600000000000));
 }
 
+static void test_a_false_clock_stands_still_until_it_is_moved(void **state) {
+    (void)state;
+    ClockFalse clock = clock_false(1000);
+    assert_int_equal(clock_wall_ms(&clock.clock), 1000);
+    clock.now_ms += 3600000;
+    assert_int_equal(clock_wall_ms(&clock.clock), 3601000);
+    assert_int_equal(clock_steady_ms(&clock.clock), 3601000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_writes_rfc_3339),
@@ -83,6 +92,7 @@ int main(void) {
         cmocka_unit_test(test_reads_without_milliseconds),
         cmocka_unit_test(test_refuses_what_is_no_time),
         cmocka_unit_test(test_steady_time_does_not_go_back),
+        cmocka_unit_test(test_a_false_clock_stands_still_until_it_is_moved),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
