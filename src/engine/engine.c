@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TICK_MS = 50, REPORTS_MAX = 64 };
+enum { TICK_MS = 50, REPORTS_MAX = 1024 };
 
 typedef struct Engine {
     const EngineSpec *spec;

@@ -6,6 +6,8 @@ typedef struct Memory {
     JournalRow *rows;
     size_t count, capacity;
     size_t committed; /* rows before it are; those after it belong to the batch under way */
+    size_t forgotten; /* rows that stood before rows[0] */
+    bool brief;
 } Memory;
 
 static int memory_begin(void *context, Error *error) {
@@ -33,7 +35,7 @@ static void memory_cancel(void *context) {
 static int memory_last(void *context, int64_t *sequence, Digest *hash, Error *error) {
     (void)error;
     const Memory *self = context;
-    *sequence = (int64_t)self->count;
+    *sequence = (int64_t)(self->forgotten + self->count);
     *hash = self->count ? self->rows[self->count - 1].hash : (Digest){{0}};
     return 0;
 }
@@ -54,10 +56,24 @@ static int memory_insert(void *context, const JournalRow *row, Error *error) {
     return 0;
 }
 
+/* All up to the one with the sequence number `read`, but never the last: the chain goes on from it. */
+static void forget(Memory *self, size_t read) {
+    size_t gone = read > self->forgotten ? read - self->forgotten : 0;
+    if (self->committed != self->count || self->count == 0) return;
+    if (gone >= self->count) gone = self->count - 1;
+    for (size_t i = 0; i < gone; i++) row_free(&self->rows[i]);
+    self->count -= gone;
+    self->committed -= gone;
+    self->forgotten += gone;
+    memmove(self->rows, self->rows + gone, self->count * sizeof *self->rows);
+}
+
 static int memory_read(void *context, int64_t after, const char *change, JournalRowVisit visit,
                        void *visit_context, Error *error) {
-    const Memory *self = context;
-    for (size_t i = after < 0 ? 0 : (size_t)after; i < self->committed; i++) {
+    Memory *self = context;
+    size_t read = after < 0 ? 0 : (size_t)after;
+    if (self->brief) forget(self, read);
+    for (size_t i = read < self->forgotten ? 0 : read - self->forgotten; i < self->committed; i++) {
         if (change && strcmp(change, self->rows[i].change) != 0) continue;
         if (visit(visit_context, &self->rows[i], error) < 0) return -1;
     }
@@ -81,8 +97,13 @@ static const JournalDriver memory_driver = {
     .close = memory_close,
 };
 
-Journal *journal_memory_new(void) {
+static Journal *memory_new(bool brief) {
     Memory *self = calloc(1, sizeof *self);
     if (!self) abort();
+    self->brief = brief;
     return journal_new(&memory_driver, self);
 }
+
+Journal *journal_memory_new(void) { return memory_new(false); }
+
+Journal *journal_memory_new_brief(void) { return memory_new(true); }

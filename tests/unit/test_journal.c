@@ -170,6 +170,26 @@ static void test_memory_and_sqlite_make_the_same_chain(void **state) {
     assert_true(digest_equal(&one, &other));
 }
 
+static void test_a_brief_one_forgets_what_was_read_and_goes_on_with_the_chain(void **state) {
+    (void)state;
+    JOURNAL_AUTO brief = journal_memory_new_brief();
+    JOURNAL_AUTO whole = journal_memory_new();
+    Digest one, other;
+    int64_t sequence = 0, same = 0;
+    Error error;
+    fill(brief), fill(whole);
+    assert_int_equal(count(brief, 0, "A"), 2);
+    assert_int_equal(count(brief, 2, NULL), 1);
+    assert_int_equal(count(brief, 0, NULL), 1);
+    assert_int_equal(count(brief, 3, NULL), 0);
+    fill(brief), fill(whole);
+    assert_int_equal(count(brief, 3, "A"), 2);
+    assert_int_equal(journal_head(brief, &sequence, &one, &error), 0);
+    assert_int_equal(journal_head(whole, &same, &other, &error), 0);
+    assert_int_equal(sequence, same);
+    assert_true(digest_equal(&one, &other));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_reads_what_was_appended_by_change_and_from_a_number_on),
@@ -183,6 +203,7 @@ int main(void) {
         test_in_folder(test_two_writers_make_one_chain),
         test_in_folder(test_a_newer_format_is_refused),
         test_in_folder(test_memory_and_sqlite_make_the_same_chain),
+        cmocka_unit_test(test_a_brief_one_forgets_what_was_read_and_goes_on_with_the_chain),
     };
     return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
 }
