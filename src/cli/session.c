@@ -40,18 +40,20 @@ static const char *folder_of(Arena *arena, const char *file) {
     return arena_strdup(arena, dirname(real));
 }
 
-int session_plan(Arena *arena, const char *file, SessionPlan *out, Error *error) {
+int session_plan_only(Arena *arena, const char *file, Plan **out, Error *error) {
     BUFFER_AUTO text = {0};
-    SessionPlan plan = {.file = file};
-    TRUST_AUTO trust = NULL;
     if (file_read(AT_FDCWD, file, PLAN_SIZE_MAX, &text, error) < 0) {
         if (error->number == ENOENT || error->number == EISDIR || error->number == EACCES)
             error->kind = ERROR_INVALID;
         return -1;
     }
-    if (plan_compile(arena, file, folder_of(arena, file), buffer_text(&text), text.size, &plan.plan, error) <
-        0)
-        return -1;
+    return plan_compile(arena, file, folder_of(arena, file), buffer_text(&text), text.size, out, error);
+}
+
+int session_plan(Arena *arena, const char *file, SessionPlan *out, Error *error) {
+    SessionPlan plan = {.file = file};
+    TRUST_AUTO trust = NULL;
+    if (session_plan_only(arena, file, &plan.plan, error) < 0) return -1;
     const PlanPackage *package = &plan.plan->package;
     if (trust_load(package->trust.items, package->trust.count, package->signatures, &trust, error) < 0 ||
         package_open(package->file, trust, &plan.package, error) < 0) {

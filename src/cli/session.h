@@ -12,6 +12,9 @@ int session_journal(const Cli *cli, Journal **out, Error *error);
 /* The same, but where there is none yet that is ERROR_INVALID: for verbs that only read. */
 int session_journal_existing(const Cli *cli, Journal **out, Error *error);
 
+/* Read and compile the plan alone: its package need not be there. */
+int session_plan_only(Arena *arena, const char *file, Plan **out, Error *error);
+
 typedef struct SessionPlan {
     const char *file; /* as given */
     Plan *plan;

@@ -206,6 +206,52 @@ def mistakes_are_told_in_json(site):
     assert result["outcome"] == "refused" and "trsut" in result["error"], json.dumps(result)
 
 
+STAGES = ("upkeep: 1\n", "+rollout: {max_unavailable: 10%, confirm_deadline: 1h, stages: [{name: pilot, hosts: 1, soak: 10m}, "
+                        "{name: rest, soak: 5m}]}\n")
+
+
+def staged(site):
+    """A plan of three hosts in two stages, whose package is not there."""
+    plan = write(site, STAGES, ("  - name: web1\n", "+    root: /srv/web1\n"),
+                 ("    vars: {port: \"%d\"}\n" % site.ports[0],
+                  "+" + "".join(f"  - {{name: web{i}, root: /srv/web{i}, vars: {{port: \"{i}\"}}}}\n" for i in (2, 3))))
+    (site.folder / "p.upk").unlink()
+    return plan
+
+
+@test
+def a_plan_is_simulated_without_its_package(site):
+    plan = staged(site)
+    done = site.run("simulate", plan)
+    done.says("10 min", "If all goes well", "stage pilot", "If the new version were bad", "stops at web1", "1 of 3")
+    assert any("\u4e00" <= c <= "\u9fff" for c in site.run("simulate", plan, "--lang", "zh").out)
+    assert site.run("simulate", plan).out == done.out
+    assert not site.state.exists() and not site.roots[0].exists(), "something was touched"
+
+
+@test
+def a_simulation_is_told_in_json(site):
+    done = site.run("simulate", staged(site), "--json", "--hosts", "200", "--seeds", "2", "--prepare", "1h", "--switch", "30s")
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    good, start, later, one, result = rows
+    assert [row.get("bad") for row in rows] == [None, "from_start", "later", "one_host", None], rows
+    assert good["hosts"] == 200 and [stage["hosts"] for stage in good["stages"]] == [1, 199], good
+    assert 48 * 60000 <= good["prepare_ms"]["least"] <= 73 * 60000, good
+    assert all(stage["duration_ms"]["least"] >= stage["soak_ms"] for stage in good["stages"]), good
+    assert start["host"] == "web1" and start["touched"]["most"] == 1 and start["outcome"] == "rolled_back", start
+    assert later["stopped_ms"]["median"] < start["stopped_ms"]["median"] and later["touched"]["most"] == 1, later
+    assert one["unnoticed"] == 0 and one["left"]["most"] == 0, one
+    assert result == {"type": "result", "outcome": "succeeded", "exit": 0}, result
+
+
+@test
+def a_plan_that_undoes_itself_is_refused_by_its_simulation(site):
+    plan = write(site, ("upkeep: 1\n", "+rollout: {confirm_deadline: 2m, stages: [{name: all, batch: 100%, soak: 30s}]}\n"))
+    site.run("simulate", plan, "--hosts", "50", status=3).says("even a good version", "confirm_deadline")
+    site.run("simulate", plan, "--hosts", "0", status=2).says("--hosts", "1000000")
+    site.run("simulate", plan, "--switch", "soon", status=2).says("--switch", "soon")
+
+
 @test
 def the_command_line_is_checked(site):
     site.run("frobnicate", status=2).says("frobnicate", "upkeep help")
