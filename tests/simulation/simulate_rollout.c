@@ -4,13 +4,17 @@
  *
  *     simulate_rollout [SEEDS [FIRST_SEED]]
  *
- * After every event it checks the invariants of the design that can be seen from here:
- *   I1  no host is switched before its restore point is proved
- *   I4  never more hosts out of service than max_unavailable, but for those that fell sick by themselves
- *   I5  after a failing verdict no host is switched; every rollout ends, or waits for a named person
- *   I7  whoever reads the journal after a crash decides the same
- *   I11 silence is never a pass: no host is confirmed without a passing report since its soak began
- *   I12 a failed host is not switched again unless a person resumed
+ * Before every event it checks the invariants of the design that can be seen from here. What it holds a
+ * decision against is what it has seen itself (Imagined), never what the fold says of it:
+ *   I1  no host is switched before its restore point is proved, and no such order can be folded
+ *   I4  never more hosts taken out of service, or put back, at one time than max_unavailable
+ *   I5  while anything is wrong no host is switched; every rollout ends, or waits for a named person
+ *   I7  whoever reads the journal after a crash decides the same; no order is given or answered twice
+ *   I11 silence is never a pass: no host is confirmed without a passing report since its soak began, nor
+ *       before the soak is over, and nothing goes on while a switched host has been silent for too long
+ *   I12 a failed host is not switched again unless a person resumed; what was given up is not switched
+ *
+ * test_mutation.py takes each guard of these out of the model and holds this program to noticing it.
  */
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -20,15 +24,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOSTS_MAX = 9, EVENTS_MAX = 20000, STEPS_MAX = 200000, START_MS = 1000000000, HOUR_MS = 3600 * 1000 };
+enum {
+    HOSTS_MAX = 9,
+    STARTS_MAX = 8,
+    EVENTS_MAX = 20000,
+    STEPS_MAX = 200000,
+    START_MS = 1000000000,
+    HOUR_MS = 3600 * 1000
+};
 
-typedef struct Imagined { /* what will become of one host */
-    bool prepare_fails, switch_fails, sick_in_soak, silent, rollback_fails, never_answers;
+typedef struct Imagined { /* one host: what will become of it, and what was seen of it */
+    bool prepare_fails, switch_fails, sick_in_soak, silent, falls_silent, rollback_fails, never_answers;
+    bool dead;            /* like one that never answers, but it does not roll back by itself either */
     int64_t answer_at_ms; /* 0: no order under way */
+    int64_t probe_at_ms;
     int64_t report_at_ms;
+    /* seen: */
+    bool proved;  /* a PREPARE was answered */
+    bool on_new;  /* a SWITCH was given, and no rollback was answered since */
+    bool watched; /* a SWITCH was answered, and neither COMMIT nor a rollback since */
+    bool wrong;   /* it failed or fell sick, and no person has said to try again */
+    bool gone;    /* lost, or rolled back by itself: trying again is not possible */
+    bool order_open;
+    OrderKind order;
+    int orders, switches;
     bool resumed_since_switch;
-    int switches;
     bool passed_since_soak;
+    int64_t heard_ms;
 } Imagined;
 
 typedef struct World {
@@ -39,8 +61,12 @@ typedef struct World {
     Rollout *rollout;
     Imagined hosts[HOSTS_MAX];
     int64_t now_ms;
+    int64_t soak_ms, soak_until_ms; /* of the last soak */
+    int starts_left;                /* each gives orders their time again: for ever would be too often */
     bool failing;
-    bool steered; /* people interfere in this one */
+    bool given_up; /* a person has aborted it, or asked for a rollback */
+    bool held;     /* it waits for a person */
+    bool steered;  /* people interfere in this one */
 } World;
 
 static _Noreturn void broken(const World *world, const char *why) {
@@ -89,6 +115,7 @@ static void write_plan(World *world, Buffer *out, int hosts) {
 
 static void fold(World *world, json_t *event) {
     Error error;
+    if (json_array_size(world->journal) > EVENTS_MAX) broken(world, "I5: it does not end");
     json_array_append(world->journal, event);
     if (rollout_fold(world->rollout, (int64_t)json_array_size(world->journal), event, &error) < 0)
         broken(world, error.en);
@@ -105,59 +132,175 @@ static Rollout *replay(const World *world, Arena *arena) {
     return rollout;
 }
 
+static void forge(const World *world, Rollout *copy, const RolloutHost *host, const char *type,
+                  const char *id, const char *what) {
+    Error error;
+    JSON_AUTO event = rollout_event(copy, type, world->now_ms);
+    json_set_text(event, "host", host->name);
+    json_set_text(event, "order", "switch");
+    json_set_text(event, "order_id", id);
+    if (rollout_fold(copy, copy->sequence + 1, event, &error) == 0) broken(world, what);
+}
+
+/* Events that nobody may have written: what cannot be folded cannot have happened. */
+static void forge_some(World *world, Rollout *copy) {
+    size_t index = (size_t)up_to(world, (int64_t)copy->host_count);
+    const RolloutHost *host = &copy->hosts[index];
+    const Imagined *imagined = &world->hosts[index];
+    if (imagined->order_open) {
+        forge(world, copy, host, "order.given", "C/h/99", "I7: a second order was taken beside an open one");
+        forge(world, copy, host, "order.done", "C/h/99", "I7: an answer to another order was taken");
+        return;
+    }
+    forge(world, copy, host, "order.done", host->order.id, "I7: an answer was taken twice");
+    if (!imagined->proved)
+        forge(world, copy, host, "order.given", "C/h/99", "I1: a switch was taken without a proof");
+}
+
+/* A new engine: it has seen nothing, so that nobody has passed yet and the soak begins anew. */
+static void start_again(World *world) {
+    world->starts_left--;
+    JSON_AUTO event = rollout_event(world->rollout, "engine.started", world->now_ms);
+    fold(world, event);
+    world->soak_until_ms = world->now_ms + world->soak_ms;
+    for (size_t i = 0; i < world->rollout->host_count; i++) {
+        world->hosts[i].passed_since_soak = false;
+        world->hosts[i].heard_ms = world->now_ms;
+    }
+}
+
 static void crash(World *world) {
     ARENA_AUTO arena = arena_new();
     JSON_AUTO before = rollout_decide(world->rollout, world->now_ms);
     Rollout *again = replay(world, arena);
     JSON_AUTO after = rollout_decide(again, world->now_ms);
     if (!json_equal(before, after)) broken(world, "I7: after a crash something else was decided");
+    forge_some(world, again);
+    if (world->starts_left > 0 && one_in(world, 5)) start_again(world);
 }
 
-/* ---- invariants at each order */
+/* ---- invariants at each event that was decided, before it is folded */
 
-static void check_order(World *world, const json_t *event) {
-    const RolloutHost *host = rollout_host(world->rollout, json_get_text(event, "host", NULL));
-    Imagined *imagined = &world->hosts[host - world->rollout->hosts];
-    const char *order = json_get_text(event, "order", "");
-    if (strcmp(order, "switch") == 0) {
-        if (!host->proved) broken(world, "I1: switched before its restore point was proved");
-        if (world->failing) broken(world, "I5: switched after a failing verdict");
-        if (imagined->switches > 0 && !imagined->resumed_since_switch)
-            broken(world, "I12: switched again by itself");
-        imagined->switches++;
-        imagined->resumed_since_switch = false;
-        size_t allowed = plan_amount_of(&world->plan->rollout.max_unavailable, world->rollout->host_count);
-        if (rollout_unavailable(world->rollout) > allowed) broken(world, "I4: too many hosts out of service");
+static size_t count_orders(const World *world, OrderKind kind) {
+    size_t count = 0;
+    for (size_t i = 0; i < world->rollout->host_count; i++) {
+        const Imagined *host = &world->hosts[i];
+        count += host->order_open && host->order == kind && host->on_new;
     }
-    if (strcmp(order, "confirm") == 0 && !imagined->passed_since_soak)
-        broken(world, "I11: confirmed without a report");
+    return count;
+}
+
+static void check_nothing_is_wrong(const World *world) {
+    int64_t limit_ms = world->plan->health.items[0].deadline_ms;
+    for (size_t i = 0; i < world->rollout->host_count; i++) {
+        const Imagined *host = &world->hosts[i];
+        if (host->wrong || host->gone) broken(world, "I5: it went on after a failing verdict");
+        if (host->watched && !host->order_open && world->now_ms - host->heard_ms > limit_ms)
+            broken(world, "I11: it went on though a host was silent");
+    }
+}
+
+static void check_switch(const World *world, const Imagined *host) {
+    size_t allowed = plan_amount_of(&world->plan->rollout.max_unavailable, world->rollout->host_count);
+    if (!host->proved) broken(world, "I1: switched before its restore point was proved");
+    if (world->failing) broken(world, "I5: switched after a failing verdict");
+    if (world->given_up) broken(world, "I12: switched after it was given up");
+    if (host->switches > 0 && !host->resumed_since_switch) broken(world, "I12: switched again by itself");
+    if (count_orders(world, ORDER_SWITCH) >= allowed) broken(world, "I4: too many hosts out of service");
+    check_nothing_is_wrong(world);
+}
+
+static void check_order(const World *world, const json_t *event) {
+    const RolloutHost *known = rollout_host(world->rollout, json_get_text(event, "host", NULL));
+    const Imagined *host = &world->hosts[known - world->rollout->hosts];
+    size_t allowed = plan_amount_of(&world->plan->rollout.max_unavailable, world->rollout->host_count);
+    OrderKind kind = ORDER_PREPARE;
+    FREE_AUTO char *id = NULL;
+    if (asprintf(&id, "%s/%s/%d", world->rollout->change, known->name, host->orders + 1) < 0) abort();
+    if (strcmp(id, json_get_text(event, "order_id", "")) != 0)
+        broken(world, "I7: an order does not have the next name");
+    if (host->order_open) broken(world, "I7: a second order was given beside an open one");
+    order_kind_from_text(json_get_text(event, "order", NULL), &kind);
+    if (kind == ORDER_SWITCH) check_switch(world, host);
+    if (kind == ORDER_ROLLBACK && host->on_new && count_orders(world, ORDER_ROLLBACK) >= allowed)
+        broken(world, "I4: too many hosts put back at one time");
+    if (kind == ORDER_CONFIRM && !host->passed_since_soak) broken(world, "I11: confirmed without a report");
+    if (kind == ORDER_CONFIRM && world->now_ms < world->soak_until_ms)
+        broken(world, "I11: confirmed before its soak was over");
+    if (kind == ORDER_CONFIRM || kind == ORDER_COMMIT) check_nothing_is_wrong(world);
+}
+
+static void check(const World *world, const json_t *event) {
+    const char *type = json_get_text(event, "type", "");
+    const RolloutHost *known = rollout_host(world->rollout, json_get_text(event, "host", NULL));
+    if (strcmp(type, "order.given") == 0) check_order(world, event);
+    if (strcmp(type, "stage.passed") == 0 || strcmp(type, "batch.started") == 0)
+        check_nothing_is_wrong(world);
+    if (strcmp(type, "host.lost") == 0 && !world->hosts[known - world->rollout->hosts].order_open)
+        broken(world, "I7: an answer was forgotten");
+}
+
+/* ---- what is seen */
+
+static void note_order(World *world, Imagined *host, const json_t *event) {
+    order_kind_from_text(json_get_text(event, "order", NULL), &host->order);
+    host->order_open = true;
+    host->orders++;
+    if (host->order == ORDER_SWITCH) {
+        host->switches++;
+        host->on_new = true;
+        host->resumed_since_switch = host->passed_since_soak = false;
+    }
+    if ((host->never_answers || host->dead) && host->order == ORDER_SWITCH) return;
+    host->answer_at_ms = world->now_ms + 1 + up_to(world, 20000);
+    if (host->order == ORDER_SWITCH) host->probe_at_ms = world->now_ms + 1 + up_to(world, 20000);
+}
+
+static void note_resume(World *world) {
+    for (size_t i = 0; i < world->rollout->host_count; i++) {
+        Imagined *host = &world->hosts[i];
+        if (world->rollout->state == ROLLOUT_RUNNING) host->heard_ms = world->now_ms;
+        if (!world->held) continue;
+        host->wrong = false;
+        host->resumed_since_switch = true;
+    }
+    world->held = false;
 }
 
 static void note(World *world, const json_t *event) {
     const char *type = json_get_text(event, "type", "");
+    const RolloutHost *known = rollout_host(world->rollout, json_get_text(event, "host", NULL));
+    Imagined *host = known ? &world->hosts[known - world->rollout->hosts] : NULL;
     if (strcmp(type, "rollout.failing") == 0) world->failing = true;
-    if (strcmp(type, "stage.soaking") == 0)
+    if (strcmp(type, "rollout.held") == 0) world->held = true;
+    if (strcmp(type, "control.abort") == 0 || strcmp(type, "control.rollback") == 0) {
+        world->given_up = true;
+        world->held = false;
+    }
+    if (strcmp(type, "stage.soaking") == 0) {
+        world->soak_ms = json_get_integer(event, "soak_ms", 0);
+        world->soak_until_ms = world->now_ms + world->soak_ms;
         for (size_t i = 0; i < world->rollout->host_count; i++) world->hosts[i].passed_since_soak = false;
-    if (strcmp(type, "control.resume") == 0)
-        for (size_t i = 0; i < world->rollout->host_count; i++) world->hosts[i].resumed_since_switch = true;
-    if (strcmp(type, "order.given") != 0) return;
-    check_order(world, event);
-    const RolloutHost *host = rollout_host(world->rollout, json_get_text(event, "host", NULL));
-    Imagined *imagined = &world->hosts[host - world->rollout->hosts];
-    if (!imagined->never_answers || host->order.kind != ORDER_SWITCH)
-        imagined->answer_at_ms = world->now_ms + 1 + up_to(world, 20000);
+    }
+    if (strcmp(type, "control.resume") == 0) note_resume(world);
+    if (strcmp(type, "order.given") == 0) note_order(world, host, event);
+    if (strcmp(type, "host.lost") == 0) {
+        host->gone = true;
+        host->order_open = host->watched = false;
+    }
 }
 
 static void decide(World *world) {
     for (;;) {
-        if (one_in(world, 20)) crash(world);
+        /* The longer the journal, the dearer: seldom enough for the whole to stay linear. */
+        if (one_in(world, 20 + (int64_t)json_array_size(world->journal) / 10)) crash(world);
         JSON_AUTO events = rollout_decide(world->rollout, world->now_ms);
         if (json_array_size(events) == 0) return;
         for (size_t i = 0; i < json_array_size(events); i++) {
+            check(world, json_array_get(events, i));
             fold(world, json_array_get(events, i));
             note(world, json_array_get(events, i));
         }
-        if (json_array_size(world->journal) > EVENTS_MAX) broken(world, "I5: it does not end");
     }
 }
 
@@ -169,19 +312,45 @@ static bool fails(const Imagined *imagined, OrderKind kind) {
            (kind == ORDER_ROLLBACK && imagined->rollback_fails);
 }
 
+static void note_answer(const World *world, Imagined *host, bool failed) {
+    host->order_open = false;
+    host->wrong |= failed;
+    if (failed) {
+        host->watched = false;
+        return;
+    }
+    host->heard_ms = world->now_ms;
+    if (host->order == ORDER_PREPARE) host->proved = true;
+    if (host->order == ORDER_SWITCH) host->watched = true;
+    if (host->order == ORDER_COMMIT || host->order == ORDER_ROLLBACK) host->watched = false;
+    if (host->order == ORDER_ROLLBACK) host->on_new = false;
+}
+
 static void answer(World *world, size_t index) {
     RolloutHost *host = &world->rollout->hosts[index];
     Imagined *imagined = &world->hosts[index];
-    imagined->answer_at_ms = 0;
-    if (!host->order_open) return;
-    bool failed = host->order_cancelled || fails(imagined, host->order.kind);
+    imagined->answer_at_ms = imagined->probe_at_ms = 0;
+    if (!imagined->order_open) return;
+    bool failed = host->order_cancelled || fails(imagined, imagined->order);
     JSON_AUTO event = rollout_event(world->rollout, failed ? "order.failed" : "order.done", world->now_ms);
     json_set_text(event, "host", host->name);
     json_set_text(event, "order_id", host->order.id);
     if (failed) json_set_text(event, "error", "imagined");
-    if (!failed && host->order.kind == ORDER_SWITCH) imagined->report_at_ms = world->now_ms + 1;
-    if (one_in(world, 3) && host->order.kind == ORDER_SWITCH)
+    if (!failed && imagined->order == ORDER_SWITCH) imagined->report_at_ms = world->now_ms + 1;
+    if (one_in(world, 3) && imagined->order == ORDER_SWITCH)
         imagined->switch_fails = false; /* mended meanwhile */
+    fold(world, event);
+    note_answer(world, imagined, failed);
+}
+
+/* It is being probed: still out of service. */
+static void probe(World *world, size_t index) {
+    Imagined *imagined = &world->hosts[index];
+    imagined->probe_at_ms = 0;
+    if (!imagined->order_open || imagined->order != ORDER_SWITCH) return;
+    JSON_AUTO event = rollout_event(world->rollout, "step.started", world->now_ms);
+    json_set_text(event, "host", world->rollout->hosts[index].name);
+    json_set_text(event, "step", "probe");
     fold(world, event);
 }
 
@@ -190,11 +359,14 @@ static void report(World *world, size_t index) {
     Imagined *imagined = &world->hosts[index];
     imagined->report_at_ms = world->now_ms + 2000;
     if (imagined->silent || (host->state != HOST_HEALTHY && host->state != HOST_CONFIRMED)) return;
+    if (imagined->falls_silent && host->state == HOST_CONFIRMED) return;
     bool sick = imagined->sick_in_soak && one_in(world, 5);
     JSON_AUTO event = rollout_event(world->rollout, "host.health", world->now_ms);
     json_set_text(event, "host", host->name);
     json_set_text(event, "verdict", sick ? "fail" : one_in(world, 20) ? "inconclusive" : "pass");
     imagined->passed_since_soak |= strcmp(json_get_text(event, "verdict", ""), "pass") == 0;
+    imagined->heard_ms = world->now_ms;
+    imagined->wrong |= sick;
     if (sick) imagined->sick_in_soak = one_in(world, 2);
     fold(world, event);
 }
@@ -202,12 +374,15 @@ static void report(World *world, size_t index) {
 /* Its guard: nobody confirmed it in time. */
 static void roll_back_by_itself(World *world, size_t index) {
     RolloutHost *host = &world->rollout->hosts[index];
-    if (!host->confirm_by_ms || world->now_ms < host->confirm_by_ms + 5000 ||
+    Imagined *imagined = &world->hosts[index];
+    if (imagined->dead || !host->confirm_by_ms || world->now_ms < host->confirm_by_ms + 5000 ||
         host->state == HOST_ROLLING_BACK)
         return;
     JSON_AUTO event = rollout_event(world->rollout, "host.rolled_back", world->now_ms);
     json_set_text(event, "host", host->name);
     fold(world, event);
+    imagined->gone = true;
+    imagined->order_open = imagined->watched = imagined->on_new = false;
 }
 
 static void steer(World *world) {
@@ -221,13 +396,16 @@ static void steer(World *world) {
     json_set_bool(event, "restore_data", one_in(world, 2));
     fold(world, event);
     note(world, event);
-    if (world->rollout->state == ROLLOUT_ROLLING_BACK) world->failing = true;
+    if (!world->failing && !world->given_up) return;
+    if (world->rollout->state == ROLLOUT_RUNNING) broken(world, "I12: what was given up runs again");
+    if (world->rollout->state == ROLLOUT_PAUSED) broken(world, "I5: a rollback was halted");
 }
 
 static void step(World *world) {
     world->now_ms += one_in(world, 200) ? up_to(world, HOUR_MS) : 1 + up_to(world, 2000);
     for (size_t i = 0; i < world->rollout->host_count; i++) {
         Imagined *host = &world->hosts[i];
+        if (host->probe_at_ms && world->now_ms >= host->probe_at_ms) probe(world, i);
         if (host->answer_at_ms && world->now_ms >= host->answer_at_ms) answer(world, i);
         if (host->report_at_ms && world->now_ms >= host->report_at_ms) report(world, i);
         roll_back_by_itself(world, i);
@@ -256,8 +434,10 @@ static void imagine(World *world, size_t count) {
                                      .switch_fails = one_in(world, 10),
                                      .sick_in_soak = one_in(world, 10),
                                      .silent = one_in(world, 25),
+                                     .falls_silent = one_in(world, 25),
                                      .rollback_fails = one_in(world, 15),
-                                     .never_answers = one_in(world, 40)};
+                                     .never_answers = one_in(world, 40),
+                                     .dead = one_in(world, 100)};
 }
 
 static RolloutOutcome simulate(uint64_t seed) {
@@ -272,6 +452,7 @@ static RolloutOutcome simulate(uint64_t seed) {
         broken(&world, error.en);
     world.plan = plan;
     world.steered = one_in(&world, 3);
+    world.starts_left = (int)up_to(&world, STARTS_MAX + 1);
     imagine(&world, (size_t)hosts);
     Rollout bare = {.plan = plan, .change = "CHG-1"};
     json_t *opened = rollout_event(&bare, "change.opened", world.now_ms);

@@ -1,0 +1,165 @@
+#!/usr/bin/env python3
+"""test_mutation.py PROJECT COMPILER…: the simulation bites. TAP.
+
+Each guard of an invariant is taken out of a copy of the model, one at a time; the simulation over that copy must name
+a broken invariant. The copy is compiled without assertions: what the model notices of itself does not count.
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+PROJECT, COMPILER = Path(sys.argv[1]), sys.argv[2:]
+SEEDS = 4000
+FOLD, DECIDE = "src/model/rollout.c", "src/model/rollout_decide.c"
+PACKAGES = ["libcrypto", "jansson", "yaml-0.1"]
+
+# (invariants of which one must be named, what was taken out, file, text that stands there once, text instead)
+MUTATIONS = [
+    ("I1", "a switch without a proof cannot be folded", FOLD,
+     "if (kind == ORDER_SWITCH && !host->proved) return false;", ""),
+    ("I1 I5 I12", "a host that could not be prepared is not prepared", FOLD,
+     "    host->state = HOST_FAILED;\n", "    host->state = HOST_PREPARED;\n"),
+    ("I4", "no more are switched than may be out", DECIDE,
+     "i < rollout->host_count && out < allowed;", "i < rollout->host_count && (allowed || !out);"),
+    ("I4", "each switch counts at once", DECIDE, "        out++;\n", ""),
+    ("I4", "a host that is being switched is out", FOLD, "    case HOST_SWITCHING:\n", ""),
+    ("I4", "a host that is being probed is out", FOLD, "    case HOST_PROBING:\n", ""),
+    ("I4", "no more are put back than may be out", DECIDE, "if (host->switched && out >= allowed) continue;",
+     "(void)allowed;"),
+    ("I4", "each one put back counts at once", DECIDE, "        out += host->switched;\n", ""),
+    ("I4", "those that are being put back count", DECIDE,
+     "out += rollout->hosts[i].state == HOST_ROLLING_BACK && rollout->hosts[i].switched;", ";"),
+    ("I5", "a fault is looked for", DECIDE, "if (find_fault(rollout, decision->now_ms, &fault)) {",
+     "if (find_fault(rollout, decision->now_ms, &fault) && !decision) {"),
+    ("I5", "after a fault nothing else is decided", DECIDE, "        decide_fault(decision, &fault);\n        return;\n",
+     "        decide_fault(decision, &fault);\n"),
+    ("I5", "a failed host is a fault", DECIDE, "if (host->state == HOST_FAILED || host->state == HOST_LOST ||",
+     "if (host->state == HOST_LOST ||"),
+    ("I5", "a lost host is a fault", DECIDE, "if (host->state == HOST_FAILED || host->state == HOST_LOST ||",
+     "if (host->state == HOST_FAILED ||"),
+    ("I5", "a failing verdict is a fault", DECIDE, "(watched && host->health == VERDICT_FAIL)) {", "false) {"),
+    ("I5", "a host that rolled back by itself is a fault", DECIDE,
+     "} else if (host->state == HOST_ROLLED_BACK) {", "} else if (false) {"),
+    ("I5", "an order has a deadline", DECIDE,
+     "decision->now_ms - since_ms < order_limit_ms[host->order.kind]) continue;", "since_ms) continue;"),
+    ("I5", "what was touched is put back", DECIDE, "    return !host->rollback_failed && !host->kept;\n",
+     "    return false;\n"),
+    ("I5", "a host in an order is not forgotten at the end", DECIDE,
+     "left |= needs_rollback(host) || host->order_open;", "left |= needs_rollback(host) && !host->order_open;"),
+    ("I7", "an order is answered once", FOLD, "return fold->host && fold->host->order_open &&\n", "return fold->host &&\n"),
+    ("I7", "an answer is that of its order", FOLD,
+     'strcmp(fold->host->order.id, json_get_text(fold->event, "order_id", "")) == 0', "true"),
+    ("I7", "no order is taken beside an open one", FOLD, "if (!host || host->order_open ||", "if (!host ||"),
+    ("I7", "each order has a name of its own", FOLD, "    host->order_count++;\n", ""),
+    ("I7", "no second confirmation", DECIDE, "host->state == HOST_HEALTHY && !host->order_open && fresh)",
+     "host->state == HOST_HEALTHY && fresh)"),
+    ("I7", "no second commit", DECIDE, "host->state == HOST_CONFIRMED && !host->order_open &&",
+     "host->state == HOST_CONFIRMED &&"),
+    ("I7", "no second rollback", DECIDE, "if (needs_rollback(host) && !host->order_open)", "if (needs_rollback(host))"),
+    ("I11", "only a pass confirms", DECIDE, "host->health == VERDICT_PASS && host->health_ms",
+     "host->health_ms"),
+    ("I11", "only a pass since the soak began confirms", DECIDE,
+     "&& host->health_ms > rollout->stages[stage].soak_from_ms", ""),
+    ("I11", "silence is a fault", DECIDE, "if (now_ms - heard_ms > silence_limit_ms)",
+     "if (now_ms - heard_ms > silence_limit_ms && false)"),
+    ("I11", "a soak lasts until its end", DECIDE,
+     "stage->state == STAGE_SOAKING && decision->now_ms >= stage->soak_until_ms", "stage->state == STAGE_SOAKING"),
+    ("I11", "after a restart the soak begins anew", FOLD,
+     "            begin_soak(rollout, &rollout->stages[i], fold->time_ms);\n", "            ;\n"),
+    ("I12", "only what is prepared is switched", DECIDE, "host->state != HOST_PREPARED || host->order_open) continue;",
+     "host->order_open) continue;"),
+    ("I12 I5", "resume only ends a pause", FOLD, "    if (rollout->state != ROLLOUT_PAUSED) return true;\n", ""),
+    ("I12 I5", "a pause only stops what runs", FOLD, "    if (fold->rollout->state != ROLLOUT_RUNNING) return true;", ""),
+    ("I12 I5", "what is rolled back does not go forward", DECIDE,
+     "else if (rollout->state == ROLLOUT_ROLLING_BACK)\n", "else if (rollout->state == ROLLOUT_FAILED)\n"),
+    ("I12 I5", "an abort rolls back", FOLD, "    fold_failing(fold);\n    fold->rollout->refused = false;\n",
+     "    fold->rollout->refused = false;\n"),
+]
+
+
+def run(*words, **more):
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120, **more)
+
+
+def compile_one(source, target, folder, *flags):
+    """One file to an object; the headers are those of the project."""
+    done = run(*COMPILER, "-std=gnu11", "-O1", "-w", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-DNDEBUG", *flags,
+               "-I", PROJECT / "src", *CFLAGS, "-c", source, "-o", target, cwd=folder)
+    if done.returncode:
+        raise AssertionError(f"{source} does not compile:\n{done.stderr}")
+    return target
+
+
+def build_rest(folder):
+    """Everything but the two files that are mutated: {path: object}."""
+    catalogue = folder / "text_catalogue.c"
+    done = run(sys.executable, PROJECT / "tools/po_to_c.py", PROJECT / "po/zh.po", catalogue)
+    assert done.returncode == 0, done.stderr
+    sources = [*sorted((PROJECT / "src/base").glob("*.c")), *sorted((PROJECT / "src/model").glob("*.c")), catalogue,
+               PROJECT / "tests/simulation/simulate_rollout.c"]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return {str(source.relative_to(PROJECT)) if PROJECT in source.parents else source.name: made
+                for source, made in zip(sources, pool.map(
+                    lambda source: compile_one(source, folder / (source.stem + ".o"), folder), sources))}
+
+
+def simulate(objects, folder, name):
+    program = folder / name
+    done = run(*COMPILER, *objects.values(), "-o", program, *LIBS, "-lpthread")
+    assert done.returncode == 0, done.stderr
+    done = run(program, SEEDS)
+    program.unlink()
+    return done
+
+
+def unmutated_passes(objects, folder):
+    done = simulate(objects, folder, "whole")
+    assert done.returncode == 0 and "ok 1 - " in done.stdout and "not ok" not in done.stdout, done.stdout[:500]
+
+
+def is_caught(objects, folder, number):
+    """None, or what is wrong."""
+    invariants, _, path, old, new = MUTATIONS[number]
+    text = (PROJECT / path).read_text()
+    if text.count(old) != 1:
+        return f"{path} has this {text.count(old)} times, not once: {old!r}"
+    copy = folder / f"mutated{number}.c"
+    copy.write_text(text.replace(old, new))
+    try:
+        mutated = {**objects, path: compile_one(copy, copy.with_suffix(".o"), folder)}
+        done = simulate(mutated, folder, f"mutated{number}")
+    except (AssertionError, subprocess.TimeoutExpired) as problem:
+        return str(problem)
+    found = re.match(r"(?:.*\n)*?seed (\d+): (I\d+): (.*)", done.stdout)
+    if done.returncode != 1 or not found:
+        return f"the simulation says nothing of it: exit {done.returncode}, {done.stdout[:300]!r} {done.stderr[:300]!r}"
+    if found[2] not in invariants.split():
+        return f"it names {found[2]} ({found[3]}), not {invariants}"
+    print(f"# seed {found[1]}: {found[2]}: {found[3]}")
+    return None
+
+
+def main():
+    failures = 0
+    print(f"TAP version 13\n1..{len(MUTATIONS) + 1}", flush=True)
+    with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
+        folder = Path(name)
+        objects = build_rest(folder)
+        unmutated_passes(objects, folder)
+        print("ok 1 - as it stands, the model keeps its invariants")
+        for number, problem in enumerate(pool.map(lambda n: is_caught(objects, folder, n), range(len(MUTATIONS)))):
+            failures += problem is not None
+            title = f"{MUTATIONS[number][0]}: without “{MUTATIONS[number][1]}” the simulation fails"
+            print(f"{'not ok' if problem else 'ok'} {number + 2} - {title}", flush=True)
+            for line in (problem or "").splitlines():
+                print(f"#   {line}")
+    sys.exit(bool(failures))
+
+
+CFLAGS = run("pkg-config", "--cflags", *PACKAGES).stdout.split()
+LIBS = run("pkg-config", "--libs", *PACKAGES).stdout.split()
+main()
