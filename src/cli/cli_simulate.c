@@ -156,8 +156,7 @@ static void print_assumed(const Simulating *self) {
     const Plan *plan = self->plan;
     char prepare[QUANTITY_TEXT_SIZE], change[QUANTITY_TEXT_SIZE], healthy[QUANTITY_TEXT_SIZE],
         deadline[QUANTITY_TEXT_SIZE], notice[QUANTITY_TEXT_SIZE];
-    cli_print(cli, "%s → new, imagined; seeds: %zu; nothing is touched\n", plan->service.name,
-              self->seeds);
+    cli_print(cli, "%s → new, imagined; seeds: %zu; nothing is touched\n", plan->service.name, self->seeds);
     cli_print(cli, "hosts: %zu, stages: %zu, out of service at one time: at most %zu\n", plan->hosts.count,
               plan->rollout.stages.count, plan_amount_of(&plan->rollout.max_unavailable, plan->hosts.count));
     cli_print(cli, "\nAssumed\n");

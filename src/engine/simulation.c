@@ -5,6 +5,7 @@
 #include "engine/engine.h"
 #include "engine/host_link_imagined.h"
 #include "journal/journal_memory.h"
+#include <assert.h>
 #include <string.h>
 
 enum { BAD_AFTER_MAX_MS = 30 * 1000, GRAIN_MIN_MS = 50, GRAIN_MAX_MS = 1000, HOSTS_A_GRAIN_MS = 100 };
@@ -35,6 +36,7 @@ static uint64_t scatter(uint64_t z) {
 
 static ImaginedOutcome *imagine(Arena *arena, const SimulationSpec *spec, const Rollout *rollout) {
     ImaginedOutcome *outcomes = ARENA_ARRAY(arena, rollout->host_count, ImaginedOutcome);
+    assert(rollout->host_count > 0); /* else the plan would not have compiled */
     for (size_t i = 0; i < rollout->host_count; i++) {
         const PlanStage *stage = &spec->plan->rollout.stages.items[rollout->hosts[i].stage];
         outcomes[i].bad_after_ms = spec->happens == SIMULATION_BAD_AT_ONCE ? 0

@@ -284,7 +284,7 @@ static void note(World *world, const json_t *event) {
     }
     if (strcmp(type, "control.resume") == 0) note_resume(world);
     if (strcmp(type, "order.given") == 0) note_order(world, host, event);
-    if (strcmp(type, "host.lost") == 0) {
+    if (host && strcmp(type, "host.lost") == 0) {
         host->gone = true;
         host->order_open = host->watched = false;
     }
