@@ -10,6 +10,11 @@ typedef struct Engine {
     const EngineSpec *spec;
     Rollout *rollout;
     bool leaving; /* asked to: leave as soon as nothing is under way */
+    /* Reports are judged before they are written, many at a time: */
+    uint64_t batch;
+    uint64_t *closed_in; /* of each host: the batch that has a report which closes its order */
+    HostReport held;     /* it came after such a one, and is judged when that one was folded */
+    bool holds;
 } Engine;
 
 static int64_t now_ms(const Engine *engine) { return clock_wall_ms(engine->spec->clock); }
@@ -75,11 +80,15 @@ static void complete(const Engine *engine, const char *host, json_t *event) {
     json_set_text(event, "stage", rollout->plan->rollout.stages.items[known->stage].name);
 }
 
+static bool is_answer(const json_t *event) {
+    return strncmp(json_get_text(event, "type", ""), "order.", strlen("order.")) == 0;
+}
+
 /* Late answers and reports of orders that are closed are dropped: the journal has its answer. */
 static bool is_wanted(const Engine *engine, const char *host, const json_t *event) {
-    const char *type = json_get_text(event, "type", ""), *id = json_get_text(event, "order_id", NULL);
+    const char *id = json_get_text(event, "order_id", NULL);
     const RolloutHost *known = rollout_host(engine->rollout, host);
-    if (strncmp(type, "order.", 6) != 0) return true;
+    if (!is_answer(event)) return true;
     return known->order_open && id && strcmp(known->order.id, id) == 0;
 }
 
@@ -94,30 +103,45 @@ static bool drop_late(json_t *event) {
     return false;
 }
 
-/* What comes after such a report is judged when this one is folded: it may answer an order that is closed
- * then. */
-static bool closes_an_order(const json_t *event) {
-    const char *type = json_get_text(event, "type", "");
-    return strncmp(type, "order.", strlen("order.")) == 0 || strcmp(type, "host.rolled_back") == 0;
+static int next_report(Engine *engine, int64_t wait_ms, HostReport *out) {
+    if (!engine->holds) return engine->spec->link->receive(engine->spec->link, wait_ms, out);
+    *out = engine->held;
+    engine->holds = false;
+    return 1;
+}
+
+/* An answer to an order that an earlier report of this batch closes must wait: the fold would not have it. */
+static bool must_wait(Engine *engine, const HostReport *report) {
+    const RolloutHost *host = rollout_host(engine->rollout, report->host);
+    uint64_t *closed_in = &engine->closed_in[host - engine->rollout->hosts];
+    bool answer = is_answer(report->event);
+    if (answer && *closed_in == engine->batch) {
+        engine->held = *report;
+        engine->holds = true;
+        return true;
+    }
+    if (answer || strcmp(json_get_text(report->event, "type", ""), "host.rolled_back") == 0)
+        *closed_in = engine->batch;
+    return false;
 }
 
 /* *any: something came. */
 static int receive(Engine *engine, int64_t wait_ms, bool *any, Error *error) {
     JSON_AUTO events = json_array();
     HostReport report;
-    for (int i = 0;
-         i < REPORTS_MAX && engine->spec->link->receive(engine->spec->link, i ? 0 : wait_ms, &report); i++) {
+    engine->batch++;
+    for (int i = 0; i < REPORTS_MAX && next_report(engine, i ? 0 : wait_ms, &report); i++) {
         if (!report.event) {
             if (engine->spec->observer.progress)
                 engine->spec->observer.progress(engine->spec->observer.context, engine->rollout, &report);
             continue;
         }
+        if (must_wait(engine, &report)) break;
         if (!is_wanted(engine, report.host, report.event) && drop_late(report.event)) continue;
         complete(engine, report.host, report.event);
         json_array_append_new(events, report.event);
-        if (closes_an_order(report.event)) break;
     }
-    *any = json_array_size(events) > 0;
+    *any = engine->holds || json_array_size(events) > 0;
     return json_array_size(events) ? append(engine, events, error) : catch_up(engine, error);
 }
 
@@ -190,26 +214,36 @@ static bool is_over(const Engine *engine, EngineEnd *end) {
     return true;
 }
 
-int engine_run(const EngineSpec *spec, EngineEnd *out, Error *error) {
-    Engine engine = {.spec = spec, .rollout = spec->rollout};
+static int go_on(Engine *engine, EngineEnd *out, Error *error) {
+    const EngineSpec *spec = engine->spec;
     EngineEnd end = ENGINE_ENDED;
     bool left = false;
-    if (begin(&engine, error) < 0) return -1;
+    if (begin(engine, error) < 0) return -1;
     /* What hosts have done by themselves meanwhile comes before any decision about them. */
     for (bool any = true; any;)
-        if (receive(&engine, 0, &any, error) < 0) return -1;
-    while (!is_over(&engine, &end)) {
-        if (decide(&engine, error) < 0) return -1;
-        if (is_over(&engine, &end)) break;
+        if (receive(engine, 0, &any, error) < 0) return -1;
+    while (!is_over(engine, &end)) {
+        if (decide(engine, error) < 0) return -1;
+        if (is_over(engine, &end)) break;
         bool any;
-        if (receive(&engine, TICK_MS, &any, error) < 0) return -1;
-        if (heed_interrupts(&engine, &left, error) < 0) return -1;
+        if (receive(engine, TICK_MS, &any, error) < 0) return -1;
+        if (heed_interrupts(engine, &left, error) < 0) return -1;
         if (left) {
-            end = rollout_busy(engine.rollout) ? ENGINE_INTERRUPTED : ENGINE_PAUSED;
+            end = rollout_busy(engine->rollout) ? ENGINE_INTERRUPTED : ENGINE_PAUSED;
             break;
         }
-        if (spec->observer.tick) spec->observer.tick(spec->observer.context, engine.rollout, now_ms(&engine));
+        if (spec->observer.tick) spec->observer.tick(spec->observer.context, engine->rollout, now_ms(engine));
     }
     *out = end;
     return 0;
+}
+
+int engine_run(const EngineSpec *spec, EngineEnd *out, Error *error) {
+    Engine engine = {.spec = spec, .rollout = spec->rollout};
+    engine.closed_in = calloc(spec->rollout->host_count + 1, sizeof *engine.closed_in);
+    if (!engine.closed_in) abort();
+    int result = go_on(&engine, out, error);
+    if (engine.holds) json_decref(engine.held.event);
+    free(engine.closed_in);
+    return result;
 }
