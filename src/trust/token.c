@@ -175,6 +175,7 @@ static int save(int dir, const Store *store, Error *error) {
 
 /* Until the descriptor is closed nobody else reads or writes. */
 static int open_store(int dir, int *lock_out, Store *store, Error *error) {
+    if (file_check_private(dir, STORE_NAME, error) < 0) return -1;
     FD_AUTO lock = openat(dir, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     int got = -1;
     if (lock >= 0)

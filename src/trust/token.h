@@ -9,7 +9,7 @@
  * The controller keeps `tokens` (mode 0600, JSON, replaced by one rename) in a folder of its own: id, SHA-256
  * of id and secret, whom it is for, until when, and when it was used. A hash without salt or delay will do:
  * 160 random bits cannot be guessed. Calls exclude each other by flock on `tokens.lock`, so threads and
- * programs may share the folder; nothing is kept in memory.
+ * programs may share the folder; nothing is kept in memory. A folder that others may write is refused.
  *
  * Calling order: token_make(); on the host token_parse(), to pin the controller; back on the controller
  * token_redeem(), and only when it succeeds sign. A token is marked used durably before redeeming returns 0:

@@ -305,6 +305,14 @@ static void test_a_damaged_list_lets_nobody_in(void **state) {
     assert_int_equal(count_of(folder, arena, &list), 1);
 }
 
+static void test_refuses_a_folder_that_others_may_write(void **state) {
+    TestFolder *folder = *state;
+    char text[TOKEN_TEXT_SIZE];
+    make(folder, "web1", text);
+    assert_int_equal(fchmod(folder->fd, 0777), 0);
+    assert_verdict(folder, text, NOW_MS, TOKEN_UNDECIDED, "written by others");
+}
+
 /* ---- Crashes ---- */
 
 static void test_used_is_on_disk_before_it_is_told(void **state) {
@@ -434,6 +442,7 @@ int main(void) {
         test_in_folder(test_there_is_a_limit_on_their_number),
         test_in_folder(test_expired_ones_make_room),
         test_in_folder(test_a_damaged_list_lets_nobody_in),
+        test_in_folder(test_refuses_a_folder_that_others_may_write),
         test_in_folder(test_used_is_on_disk_before_it_is_told),
         test_in_folder(test_a_crash_before_the_switch_leaves_it_good),
         test_in_folder(test_gets_nobody_in_when_it_cannot_be_written),
