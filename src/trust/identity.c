@@ -3,6 +3,7 @@
 #include "base/buffer.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -174,9 +175,23 @@ int identity_request(const char *path, char **pem_out, Error *error) {
 
 /* ---- Accepting ---- */
 
+/* Whoever answered may be anybody: the join token came from the controller by another way. */
+static int pinned_authority(const IdentityAnswer *answer, X509 **out, Error *error) {
+    CERTIFICATE_AUTO authority = NULL;
+    assert(answer->pin);
+    if (certificate_parse(answer->authority, answer->authority_size, &authority, error) < 0) return -1;
+    Digest digest = certificate_fingerprint(authority);
+    if (!digest_equal(&digest, answer->pin)) {
+        error_set(error, ERROR_REFUSED, "the controller is not the one that the join token names");
+        return error_hint(error, "look whether its address is right and nobody stands in between");
+    }
+    *out = pointer_take(&authority);
+    return 0;
+}
+
 /* The authority of the answer, or the one in use. */
 static int authority_of(int dir, const IdentityAnswer *answer, X509 **out, Error *error) {
-    if (answer->authority) return certificate_parse(answer->authority, answer->authority_size, out, error);
+    if (answer->authority) return pinned_authority(answer, out, error);
     IDENTITY_AUTO identity = NULL;
     if (load(dir, &identity, error) < 0) return -1;
     *out = pointer_take(&identity->authority);

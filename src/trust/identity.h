@@ -42,12 +42,12 @@ typedef struct IdentityAnswer {
     size_t certificate_size;
     const char *authority; /* PEM; NULL: the one in use, which a renewal does not change */
     size_t authority_size;
+    const Digest *pin; /* the fingerprint that the join token has; NULL only where `authority` is */
 } IdentityAnswer;
 
 /* Durable when it returns. ERROR_REFUSED: a certificate of another key than the pending one, by another
- * authority, not for a host, or not valid at `now_ms`. Whether the authority is the right one is for the
- * caller to know: compare certificate_fingerprint() with the join token's before. The same answer again is an
- * error, and changes nothing. */
+ * authority, not for a host, or not valid at `now_ms`; an authority that is not the pinned one. The same
+ * answer again is an error, and changes nothing. */
 int identity_accept(const char *path, const IdentityAnswer *answer, int64_t now_ms, Error *error);
 
 /* ENOENT shows in error->number: this host has not joined. A certificate that has expired is loaded all the

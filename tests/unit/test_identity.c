@@ -11,11 +11,16 @@ static char *request_in(const TestFolder *folder) {
     return pem;
 }
 
-static int accept_in(const TestFolder *folder, const char *pem, const char *authority, Error *error) {
+/* `pinned`: the authority that the host is to trust; NULL: the one it trusts already. */
+static int accept_in(const TestFolder *folder, const char *pem, const Authority *pinned, Error *error) {
     char path[128];
     play_path(folder, "host", path);
-    IdentityAnswer answer = {.certificate = pem, .certificate_size = strlen(pem), .authority = authority};
-    if (authority) answer.authority_size = strlen(authority);
+    IdentityAnswer answer = {.certificate = pem, .certificate_size = strlen(pem)};
+    if (pinned) {
+        answer.authority = authority_certificate(pinned);
+        answer.authority_size = strlen(answer.authority);
+        answer.pin = authority_fingerprint(pinned);
+    }
     return identity_accept(path, &answer, PLAY_NOW_MS, error);
 }
 
@@ -31,7 +36,7 @@ static Identity *load_in(const TestFolder *folder) {
 static void join(const TestFolder *folder, const Authority *authority, const char *host, bool pin) {
     FREE_AUTO char *request = request_in(folder);
     FREE_AUTO char *pem = play_sign(authority, request, host);
-    assert_done(accept_in(folder, pem, pin ? authority_certificate(authority) : NULL, error));
+    assert_done(accept_in(folder, pem, pin ? authority : NULL, error));
 }
 
 static bool exists(const TestFolder *folder, const char *path) {
@@ -115,7 +120,7 @@ static void test_asks_again_for_the_same_key(void **state) {
     FREE_AUTO char *first = request_in(folder);
     FREE_AUTO char *second = request_in(folder);
     FREE_AUTO char *pem = play_sign(authority, first, "web1");
-    assert_done(accept_in(folder, pem, authority_certificate(authority), error));
+    assert_done(accept_in(folder, pem, authority, error));
     FREE_AUTO char *other = play_sign(authority, second, "web1");
     CERTIFICATE_AUTO a = play_parse(pem);
     CERTIFICATE_AUTO b = play_parse(other);
@@ -127,8 +132,7 @@ static void test_refuses_a_certificate_of_another_key(void **state) {
     AUTHORITY_AUTO authority = play_authority(folder, "ca");
     free(request_in(folder));
     FREE_AUTO char *pem = play_host(authority, "web1");
-    assert_refused(accept_in(folder, pem, authority_certificate(authority), error), ERROR_REFUSED,
-                   "for another key");
+    assert_refused(accept_in(folder, pem, authority, error), ERROR_REFUSED, "for another key");
     assert_false(exists(folder, "host/identity.pem"));
     assert_true(exists(folder, "host/pending.key"));
 }
@@ -139,8 +143,28 @@ static void test_refuses_a_certificate_of_another_authority(void **state) {
     AUTHORITY_AUTO other = play_authority(folder, "other");
     FREE_AUTO char *request = request_in(folder);
     FREE_AUTO char *pem = play_sign(other, request, "web1");
-    assert_refused(accept_in(folder, pem, authority_certificate(authority), error), ERROR_REFUSED,
-                   "not signed by this authority");
+    assert_refused(accept_in(folder, pem, authority, error), ERROR_REFUSED, "not signed by this authority");
+    assert_false(exists(folder, "host/identity.pem"));
+}
+
+static void test_refuses_an_authority_that_is_not_pinned(void **state) {
+    TestFolder *folder = *state;
+    AUTHORITY_AUTO authority = play_authority(folder, "ca");
+    AUTHORITY_AUTO other = play_authority(folder, "other");
+    FREE_AUTO char *request = request_in(folder);
+    FREE_AUTO char *pem = play_sign(other, request, "web1");
+    char path[128];
+    play_path(folder, "host", path);
+    IdentityAnswer answer = {.certificate = pem,
+                             .certificate_size = strlen(pem),
+                             .authority = authority_certificate(other),
+                             .authority_size = strlen(authority_certificate(other)),
+                             .pin = authority_fingerprint(authority)};
+    assert_refused(identity_accept(path, &answer, PLAY_NOW_MS, error), ERROR_REFUSED,
+                   "not the one that the join token names");
+    answer.authority = "nonsense";
+    answer.authority_size = strlen(answer.authority);
+    assert_refused(identity_accept(path, &answer, PLAY_NOW_MS, error), ERROR_INVALID, "no certificate");
     assert_false(exists(folder, "host/identity.pem"));
 }
 
@@ -161,9 +185,8 @@ static void test_refuses_a_server_certificate_and_nonsense(void **state) {
     AUTHORITY_AUTO authority = play_authority(folder, "ca");
     FREE_AUTO char *request = request_in(folder);
     const char *root = authority_certificate(authority);
-    assert_refused(accept_in(folder, "nonsense", root, error), ERROR_INVALID, "no certificate");
+    assert_refused(accept_in(folder, "nonsense", authority, error), ERROR_INVALID, "no certificate");
     FREE_AUTO char *pem = play_sign(authority, request, "web1");
-    assert_refused(accept_in(folder, pem, "nonsense", error), ERROR_INVALID, "no certificate");
     assert_refused(accept_in(folder, pem, NULL, error), ERROR_SYSTEM, "identity.pem");
     CERTIFICATE_AUTO issuer = play_parse(root);
     CERTIFICATE_KEY_AUTO signer = play_private_key(folder, "ca/ca.key");
@@ -174,7 +197,7 @@ static void test_refuses_a_server_certificate_and_nonsense(void **state) {
                                                        .common_name = "web1",
                                                        .names = "DNS:web1,URI:upkeep://host/web1",
                                                        .usage = "serverAuth"});
-    assert_refused(accept_in(folder, server, root, error), ERROR_REFUSED, "not for a client");
+    assert_refused(accept_in(folder, server, authority, error), ERROR_REFUSED, "not for a client");
     assert_false(exists(folder, "host/identity.pem"));
 }
 
@@ -188,7 +211,8 @@ static void test_refuses_an_expired_certificate(void **state) {
     IdentityAnswer answer = {.certificate = pem,
                              .certificate_size = strlen(pem),
                              .authority = authority_certificate(authority),
-                             .authority_size = strlen(authority_certificate(authority))};
+                             .authority_size = strlen(authority_certificate(authority)),
+                             .pin = authority_fingerprint(authority)};
     assert_refused(identity_accept(path, &answer, PLAY_NOW_MS + 91 * PLAY_DAY_MS, error), ERROR_REFUSED,
                    "has expired");
     assert_refused(identity_accept(path, &answer, PLAY_NOW_MS - PLAY_DAY_MS, error), ERROR_REFUSED,
@@ -200,9 +224,9 @@ static void test_the_same_answer_again_changes_nothing(void **state) {
     AUTHORITY_AUTO authority = play_authority(folder, "ca");
     FREE_AUTO char *request = request_in(folder);
     FREE_AUTO char *pem = play_sign(authority, request, "web1");
-    assert_done(accept_in(folder, pem, authority_certificate(authority), error));
+    assert_done(accept_in(folder, pem, authority, error));
     FREE_AUTO char *before = play_file(folder, "host/identity.pem");
-    assert_int_equal(accept_in(folder, pem, authority_certificate(authority), NULL), -1);
+    assert_int_equal(accept_in(folder, pem, authority, NULL), -1);
     FREE_AUTO char *after = play_file(folder, "host/identity.pem");
     assert_string_equal(before, after);
 }
@@ -361,6 +385,7 @@ int main(void) {
         test_in_folder(test_asks_again_for_the_same_key),
         test_in_folder(test_refuses_a_certificate_of_another_key),
         test_in_folder(test_refuses_a_certificate_of_another_authority),
+        test_in_folder(test_refuses_an_authority_that_is_not_pinned),
         test_in_folder(test_a_renewal_does_not_change_the_authority),
         test_in_folder(test_refuses_a_server_certificate_and_nonsense),
         test_in_folder(test_refuses_an_expired_certificate),
