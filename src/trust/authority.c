@@ -5,11 +5,9 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "trust/authority_revoked.h"
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,8 +22,6 @@ enum { SERIAL_BYTES = 16, DNS_NAME_MAX = 253, DNS_LABEL_MAX = 63 };
 
 static void names_cleanup(GENERAL_NAMES **names) { GENERAL_NAMES_free(*names); }
 #define NAMES_AUTO __attribute__((cleanup(names_cleanup))) GENERAL_NAMES *
-static void request_cleanup(X509_REQ **request) { X509_REQ_free(*request); }
-#define REQUEST_AUTO __attribute__((cleanup(request_cleanup))) X509_REQ *
 
 struct Authority {
     int dir;
@@ -41,9 +37,9 @@ struct Authority {
 
 /* What a certificate is to say. */
 typedef struct Form {
-    EVP_PKEY *public;           /* whose it is */
-    const char *common_name;    /* at most 64 bytes */
-    const GENERAL_NAMES *names; /* NULL: none */
+    EVP_PKEY *public;        /* whose it is */
+    const char *common_name; /* at most 64 bytes */
+    GENERAL_NAMES *names;    /* NULL: none; borrowed */
     const char *const *extensions;
     X509 *issuer; /* NULL: it signs itself */
     EVP_PKEY *signer;
@@ -91,8 +87,8 @@ static bool add_extensions(X509 *certificate, const Form *form) {
         X509_EXTENSION_free(extension);
         if (!is_added) return false;
     }
-    return !form->names || X509_add1_ext_i2d(certificate, NID_subject_alt_name,
-                                             (void *)(uintptr_t)form->names, 0, X509V3_ADD_DEFAULT) == 1;
+    return !form->names ||
+           X509_add1_ext_i2d(certificate, NID_subject_alt_name, form->names, 0, X509V3_ADD_DEFAULT) == 1;
 }
 
 static bool set_serial(X509 *certificate) {
@@ -130,6 +126,9 @@ static int make(const Form *form, X509 **out, Error *error) {
     return 0;
 }
 
+/* X.509 has no shorter unit; the end is not cut short. */
+static int64_t whole_seconds(int64_t ms) { return (ms + 999) / 1000 * 1000; }
+
 static int check_times(int64_t valid_ms, int64_t now_ms, Error *error) {
     if (valid_ms < AUTHORITY_VALID_MIN_MS || valid_ms > AUTHORITY_VALID_MAX_MS)
         return error_set(error, ERROR_INVALID,
@@ -151,7 +150,7 @@ static int check_now(const Authority *authority, int64_t now_ms, Error *error) {
     return error_hint(error, "make a new authority, and let the hosts join again");
 }
 
-/* Whole seconds, the end not cut short; both within the authority's own. */
+/* Within the authority's own time. */
 static int make_leaf(const Authority *authority, Form *form, int64_t valid_ms, int64_t now_ms, X509 **out,
                      Error *error) {
     if (check_times(valid_ms, now_ms, error) < 0) return -1;
@@ -160,7 +159,7 @@ static int make_leaf(const Authority *authority, Form *form, int64_t valid_ms, i
     form->signer = authority->key;
     form->not_before_ms = now_ms - AUTHORITY_SKEW_MS;
     if (form->not_before_ms < authority->not_before_ms) form->not_before_ms = authority->not_before_ms;
-    form->not_after_ms = now_ms + valid_ms + 999;
+    form->not_after_ms = whole_seconds(now_ms + valid_ms);
     if (form->not_after_ms > authority->not_after_ms) form->not_after_ms = authority->not_after_ms;
     return make(form, out, error);
 }
@@ -211,7 +210,7 @@ static int create_in(int dir, int64_t valid_ms, int64_t now_ms, Error *error) {
                  .extensions = authority_extensions,
                  .signer = key,
                  .not_before_ms = now_ms - AUTHORITY_SKEW_MS,
-                 .not_after_ms = now_ms + valid_ms + 999};
+                 .not_after_ms = whole_seconds(now_ms + valid_ms)};
     if (make(&form, &certificate, error) < 0) return -1;
     FREE_AUTO char *pem = certificate_text(certificate);
     return certificate_file_create(dir, CERTIFICATE_NAME, pem, strlen(pem), 0644, error);
@@ -365,52 +364,38 @@ int authority_issue_server(const Authority *authority, const char *const *names,
 
 /* ---- Hosts ---- */
 
-/* Nobody may be there to be asked for a passphrase. */
-static int no_passphrase(char *text, int size, int writing, void *context) {
-    (void)text, (void)size, (void)writing, (void)context;
-    return -1;
-}
-
-/* Its public key, borrowed from *keeper. */
-static int request_key(const AuthorityRequest *asked, X509_REQ **keeper, EVP_PKEY **out, Error *error) {
-    if (asked->size > CERTIFICATE_PEM_MAX)
-        return error_set(error, ERROR_INVALID, "the request for a certificate is larger than %d bytes",
-                         (int)CERTIFICATE_PEM_MAX);
-    BIO *bio = BIO_new_mem_buf(asked->pem, (int)asked->size);
-    if (!bio) abort();
-    *keeper = PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL);
-    BIO_free(bio);
-    ERR_clear_error();
-    if (!*keeper)
-        return error_set(error, ERROR_INVALID, "what was sent is no request for a certificate in PEM");
-    EVP_PKEY *key = X509_REQ_get0_pubkey(*keeper);
-    if (certificate_key_check(key, error) < 0)
-        return error_prefix(error, "cannot use the request for a certificate");
-    bool is_signed = X509_REQ_verify(*keeper, key) == 1;
-    ERR_clear_error();
-    if (!is_signed)
-        return error_set(error, ERROR_REFUSED,
-                         "the request for a certificate is not signed by the key that is in it");
-    *out = key;
-    return 0;
-}
-
-int authority_sign_host(const Authority *authority, const AuthorityRequest *request, int64_t now_ms,
-                        char **pem_out, CertificateHost *host_out, Error *error) {
-    REQUEST_AUTO keeper = NULL;
-    NAMES_AUTO names = GENERAL_NAMES_new();
-    CERTIFICATE_AUTO certificate = NULL;
-    EVP_PKEY *key = NULL;
-    char uri[32 + CERTIFICATE_HOST_SIZE];
-    if (!names) abort();
+/* What can be wrong with it, short of signing it. */
+static int request_key(const Authority *authority, const AuthorityRequest *request, int64_t now_ms,
+                       EVP_PKEY **out, Error *error) {
+    CERTIFICATE_KEY_AUTO key = NULL;
     if (!certificate_is_host_name(request->host))
         return error_set(
             error, ERROR_INVALID,
             "“%s” is not a name: letters, digits, “.”, “_”, “+” and “-”, beginning with a letter or digit",
             request->host);
-    if (request_key(request, &keeper, &key, error) < 0) return -1;
+    if (check_times(request->valid_ms, now_ms, error) < 0 || check_now(authority, now_ms, error) < 0 ||
+        certificate_request_key(request->pem, request->size, &key, error) < 0)
+        return -1;
     if (EVP_PKEY_eq(key, authority->key) == 1)
         return error_set(error, ERROR_REFUSED, "the request for a certificate has the authority's own key");
+    *out = pointer_take(&key);
+    return 0;
+}
+
+int authority_check_request(const Authority *authority, const AuthorityRequest *request, int64_t now_ms,
+                            Error *error) {
+    CERTIFICATE_KEY_AUTO key = NULL;
+    return request_key(authority, request, now_ms, &key, error);
+}
+
+int authority_sign_host(const Authority *authority, const AuthorityRequest *request, int64_t now_ms,
+                        char **pem_out, CertificateHost *host_out, Error *error) {
+    NAMES_AUTO names = GENERAL_NAMES_new();
+    CERTIFICATE_AUTO certificate = NULL;
+    CERTIFICATE_KEY_AUTO key = NULL;
+    char uri[32 + CERTIFICATE_HOST_SIZE];
+    if (!names) abort();
+    if (request_key(authority, request, now_ms, &key, error) < 0) return -1;
     snprintf(uri, sizeof uri, "upkeep://host/%s", request->host);
     push_text(names, GEN_DNS, request->host);
     push_text(names, GEN_URI, uri);

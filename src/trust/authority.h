@@ -71,6 +71,10 @@ typedef struct AuthorityRequest {
     int64_t valid_ms;
 } AuthorityRequest;
 
+/* Would it be signed? To be asked before the join token is redeemed: a request that will not do shall not
+ * cost the host its token. */
+int authority_check_request(const Authority *authority, const AuthorityRequest *request, int64_t now_ms,
+                            Error *error);
 /* Of the request, only the public key is taken, once the signature shows that its sender has the private
  * half: what else it says is ignored. `pem_out`: the certificate, caller frees. `host_out` may be NULL. */
 int authority_sign_host(const Authority *authority, const AuthorityRequest *request, int64_t now_ms,

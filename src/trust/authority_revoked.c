@@ -93,7 +93,10 @@ int authority_revoked_add(int dir, AuthorityRevoked *list, const char *serial, E
         return error_set(error, ERROR_INVALID,
                          "“%s” is no serial of a certificate: 32 lower-case hexadecimal digits", serial);
     FD_AUTO lock = openat(dir, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (lock < 0 || flock(lock, LOCK_EX) != 0)
+    int locked = -1;
+    if (lock >= 0)
+        while ((locked = flock(lock, LOCK_EX)) != 0 && errno == EINTR) continue;
+    if (locked != 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot lock the list of revoked certificates");
     AuthorityRevoked changed = {0};
     if (authority_revoked_load(dir, &changed, error) < 0) return -1;

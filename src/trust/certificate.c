@@ -140,6 +140,28 @@ int certificate_request_text(EVP_PKEY *key, char **out, Error *error) {
     return 0;
 }
 
+int certificate_request_key(const char *pem, size_t size, EVP_PKEY **out, Error *error) {
+    if (size > CERTIFICATE_PEM_MAX)
+        return error_set(error, ERROR_INVALID, "the request for a certificate is larger than %d bytes",
+                         (int)CERTIFICATE_PEM_MAX);
+    BIO_AUTO bio = BIO_new_mem_buf(pem, (int)size);
+    if (!bio) abort();
+    REQUEST_AUTO request = PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL);
+    ERR_clear_error();
+    if (!request)
+        return error_set(error, ERROR_INVALID, "what was sent is no request for a certificate in PEM");
+    CERTIFICATE_KEY_AUTO key = X509_REQ_get_pubkey(request);
+    if (certificate_key_check(key, error) < 0)
+        return error_prefix(error, "cannot use the request for a certificate");
+    bool is_signed = X509_REQ_verify(request, key) == 1;
+    ERR_clear_error();
+    if (!is_signed)
+        return error_set(error, ERROR_REFUSED,
+                         "the request for a certificate is not signed by the key that is in it");
+    *out = pointer_take(&key);
+    return 0;
+}
+
 /* ---- Certificates ---- */
 
 static X509 *parse_der(const void *bytes, size_t size) {

@@ -67,6 +67,10 @@ char *certificate_key_text(EVP_PKEY *key);
 /* PEM of a request for a certificate, signed by `key`. It names nobody: the controller does. Caller frees. */
 int certificate_request_text(EVP_PKEY *key, char **out, Error *error);
 
+/* The public key of a request in PEM that is signed by that very key: its sender has the private half. All
+ * else in it is ignored. */
+int certificate_request_key(const char *pem, size_t size, EVP_PKEY **out, Error *error);
+
 /* ---- Certificates ---- */
 
 /* PEM (the first certificate in it) or DER (nothing behind it). */

@@ -164,7 +164,7 @@ static void test_issues_a_server_certificate_for_names_and_addresses(void **stat
     assert_int_equal(X509_check_ip_asc(certificate, "fd00::1", 0), 1);
     assert_int_equal(X509_get_extended_key_usage(certificate), XKU_SSL_SERVER);
     assert_int_equal(X509_check_ca(certificate), 0);
-    assert_int_equal(server.not_after_ms, PLAY_NOW_MS + 30 * PLAY_DAY_MS + 999);
+    assert_int_equal(server.not_after_ms, PLAY_NOW_MS + 30 * PLAY_DAY_MS);
 }
 
 static void test_a_server_gets_its_key_and_the_chain(void **state) {
@@ -287,6 +287,29 @@ static void test_refuses_a_request_with_a_forged_signature(void **state) {
     CERTIFICATE_KEY_AUTO forger = play_key();
     FREE_AUTO char *request = greedy_request(victim, forger);
     assert_unsigned(authority, request, ERROR_REFUSED, "not signed by the key that is in it");
+}
+
+static void test_tells_beforehand_what_it_would_refuse(void **state) {
+    TestFolder *folder = *state;
+    AUTHORITY_AUTO authority = play_authority(folder, "ca");
+    CERTIFICATE_KEY_AUTO key = play_key();
+    CERTIFICATE_KEY_AUTO forger = play_key();
+    FREE_AUTO char *good = play_request(key);
+    FREE_AUTO char *bad = greedy_request(key, forger);
+    AuthorityRequest asked = {.pem = good, .size = strlen(good), .host = "web1", .valid_ms = PLAY_DAY_MS};
+    assert_done(authority_check_request(authority, &asked, PLAY_NOW_MS, error));
+    asked.valid_ms = 0;
+    assert_refused(authority_check_request(authority, &asked, PLAY_NOW_MS, error), ERROR_INVALID,
+                   "valid for");
+    asked.valid_ms = PLAY_DAY_MS;
+    assert_refused(authority_check_request(authority, &asked, authority_not_after_ms(authority), error),
+                   ERROR_REFUSED, "has expired");
+    asked.host = "web 1";
+    assert_refused(authority_check_request(authority, &asked, PLAY_NOW_MS, error), ERROR_INVALID,
+                   "not a name");
+    asked = (AuthorityRequest){.pem = bad, .size = strlen(bad), .host = "web1", .valid_ms = PLAY_DAY_MS};
+    assert_refused(authority_check_request(authority, &asked, PLAY_NOW_MS, error), ERROR_REFUSED,
+                   "not signed");
 }
 
 static void test_refuses_a_request_of_another_kind_of_key(void **state) {
@@ -424,6 +447,7 @@ int main(void) {
         test_in_folder(test_serials_are_not_given_twice),
         test_in_folder(test_ignores_what_a_request_asks_for),
         test_in_folder(test_refuses_a_request_with_a_forged_signature),
+        test_in_folder(test_tells_beforehand_what_it_would_refuse),
         test_in_folder(test_refuses_a_request_of_another_kind_of_key),
         test_in_folder(test_refuses_a_request_with_its_curve_spelled_out),
         test_in_folder(test_refuses_a_request_for_its_own_key),
