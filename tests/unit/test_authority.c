@@ -383,17 +383,6 @@ static void test_refuses_a_request_past_all_measure(void **state) {
     assert_unsigned(authority, "", ERROR_INVALID, "no request for a certificate");
 }
 
-/* OpenSSL would ask whoever sits at the controller's terminal. */
-static void test_asks_nobody_for_a_passphrase(void **state) {
-    TestFolder *folder = *state;
-    AUTHORITY_AUTO authority = play_authority(folder, "ca");
-    assert_unsigned(authority,
-                    "-----BEGIN CERTIFICATE REQUEST-----\nProc-Type: 4,ENCRYPTED\n"
-                    "DEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\nAAAAAAAAAAAAAAAAAAAAAA==\n"
-                    "-----END CERTIFICATE REQUEST-----\n",
-                    ERROR_INVALID, "no request for a certificate");
-}
-
 static void test_refuses_names_that_no_host_has(void **state) {
     TestFolder *folder = *state;
     AUTHORITY_AUTO authority = play_authority(folder, "ca");
@@ -454,7 +443,6 @@ int main(void) {
         test_in_folder(test_refuses_a_truncated_request),
         test_in_folder(test_a_flipped_bit_makes_no_other_request),
         test_in_folder(test_refuses_a_request_past_all_measure),
-        test_in_folder(test_asks_nobody_for_a_passphrase),
         test_in_folder(test_refuses_names_that_no_host_has),
         test_in_folder(test_no_certificate_outlives_its_authority),
     };
