@@ -57,6 +57,7 @@ static void test_never_overwrites_an_authority(void **state) {
     assert_string_equal(key, after);
     assert_int_equal(unlinkat(folder->fd, "ca/ca.key", 0), 0);
     assert_refused(authority_create(path, PLAY_DAY_MS, PLAY_NOW_MS, error), ERROR_REFUSED, "already");
+    assert_int_equal(faccessat(folder->fd, "ca/ca.key", F_OK, 0), -1);
 }
 
 static void test_takes_up_a_creation_that_was_cut_off(void **state) {

@@ -122,6 +122,20 @@ static void test_the_secret_of_another_token_will_not_do(void **state) {
     assert_verdict(folder, one, NOW_MS, TOKEN_WRONG, "is wrong");
 }
 
+static void test_a_hash_under_another_id_will_not_do(void **state) {
+    TestFolder *folder = *state;
+    char text[TOKEN_TEXT_SIZE], other[TOKEN_ID_SIZE] = "bbbbbbbbbb";
+    make(folder, "web1", text);
+    BUFFER_AUTO store = {0};
+    read_store(folder, &store);
+    char *id = memmem(store.data, store.size, text + 5, TOKEN_ID_SIZE - 1);
+    assert_non_null(id);
+    memcpy(id, other, TOKEN_ID_SIZE - 1);
+    memcpy(text + 5, other, TOKEN_ID_SIZE - 1);
+    sample_write(folder->fd, "tokens", store.data, store.size);
+    assert_verdict(folder, text, NOW_MS, TOKEN_WRONG, "is wrong");
+}
+
 static void test_refuses_an_unknown_token(void **state) {
     TestFolder *folder = *state;
     char text[TOKEN_TEXT_SIZE];
@@ -291,6 +305,8 @@ static void test_a_damaged_list_lets_nobody_in(void **state) {
         ENTRY("\"id\":\"short\"", GOOD_HASH, ",\"used_ms\":0"),
         ENTRY(GOOD_ID, "\"hash\":\"00\"", ",\"used_ms\":0"),
         ENTRY(GOOD_ID "," GOOD_ID, GOOD_HASH, ",\"used_ms\":0"),
+        ENTRY(GOOD_ID, GOOD_HASH,
+              ",\"used_ms\":1},{" GOOD_ID "," GOOD_HASH ",\"subject\":\"x\",\"expires_ms\":9,\"used_ms\":0"),
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         sample_text(folder->fd, "tokens", bad[i]);
@@ -433,6 +449,7 @@ int main(void) {
         test_in_folder(test_refuses_a_wrong_secret_and_stays_good),
         test_in_folder(test_a_wrong_secret_learns_nothing_more),
         test_in_folder(test_the_secret_of_another_token_will_not_do),
+        test_in_folder(test_a_hash_under_another_id_will_not_do),
         test_in_folder(test_refuses_an_unknown_token),
         test_in_folder(test_refuses_what_is_no_token),
         test_in_folder(test_keeps_no_secret_and_tells_none),
