@@ -49,6 +49,13 @@ static int no_passphrase(char *text, int size, int writing, void *context) {
     return -1;
 }
 
+/* Nothing may come as NULL. */
+static BIO *reader_of(const void *bytes, size_t size) {
+    BIO *bio = BIO_new_mem_buf(size ? bytes : "", (int)size);
+    if (!bio) abort();
+    return bio;
+}
+
 /* ---- Names ---- */
 
 bool certificate_is_host_name(const char *name) {
@@ -97,8 +104,7 @@ int certificate_key_check(EVP_PKEY *key, Error *error) {
 }
 
 int certificate_key_parse(const char *pem, size_t size, EVP_PKEY **out, Error *error) {
-    BIO_AUTO bio = BIO_new_mem_buf(pem, size > CERTIFICATE_PEM_MAX ? 0 : (int)size);
-    if (!bio) abort();
+    BIO_AUTO bio = reader_of(pem, size > CERTIFICATE_PEM_MAX ? 0 : size);
     CERTIFICATE_KEY_AUTO key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
     ERR_clear_error();
     if (!key)
@@ -144,8 +150,7 @@ int certificate_request_key(const char *pem, size_t size, EVP_PKEY **out, Error 
     if (size > CERTIFICATE_PEM_MAX)
         return error_set(error, ERROR_INVALID, "the request for a certificate is larger than %d bytes",
                          (int)CERTIFICATE_PEM_MAX);
-    BIO_AUTO bio = BIO_new_mem_buf(pem, (int)size);
-    if (!bio) abort();
+    BIO_AUTO bio = reader_of(pem, size);
     REQUEST_AUTO request = PEM_read_bio_X509_REQ(bio, NULL, no_passphrase, NULL);
     ERR_clear_error();
     if (!request)
@@ -173,8 +178,7 @@ static X509 *parse_der(const void *bytes, size_t size) {
 }
 
 static X509 *parse_pem(const void *bytes, size_t size) {
-    BIO_AUTO bio = BIO_new_mem_buf(bytes, (int)size);
-    if (!bio) abort();
+    BIO_AUTO bio = reader_of(bytes, size);
     return PEM_read_bio_X509(bio, NULL, no_passphrase, NULL);
 }
 

@@ -64,6 +64,15 @@ static void test_knows_the_names_of_hosts(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(certificate_is_host_name(bad[i]));
 }
 
+static void test_nothing_is_neither_key_nor_certificate(void **state) {
+    (void)state;
+    EVP_PKEY *key = NULL;
+    X509 *certificate = NULL;
+    assert_refused(certificate_key_parse(NULL, 0, &key, error), ERROR_INVALID, "no private key");
+    assert_refused(certificate_request_key(NULL, 0, &key, error), ERROR_INVALID, "no request");
+    assert_refused(certificate_parse(NULL, 0, &certificate, error), ERROR_INVALID, "no certificate");
+}
+
 static void test_a_serial_always_has_32_digits(void **state) {
     (void)state;
     char text[CERTIFICATE_SERIAL_SIZE];
@@ -133,6 +142,7 @@ int main(void) {
         test_in_folder(test_reads_regular_files_within_limits),
         test_in_folder(test_refuses_a_private_key_of_somebody_else),
         cmocka_unit_test(test_knows_the_names_of_hosts),
+        cmocka_unit_test(test_nothing_is_neither_key_nor_certificate),
         cmocka_unit_test(test_a_serial_always_has_32_digits),
         cmocka_unit_test(test_asks_nobody_for_a_passphrase),
     };
