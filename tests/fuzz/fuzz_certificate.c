@@ -32,7 +32,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     as_certificate(data, size);
     if (certificate_request_key((const char *)data, size, &public, NULL) == 0)
         assert(certificate_key_check(public, NULL) == 0);
-    if (certificate_key_parse((const char *)data, size, &private, NULL) == 0)
+    /* OpenSSL takes milliseconds to look for a key where there is none. */
+    if (memmem(data, size, "PRIVATE KEY", 11) &&
+        certificate_key_parse((const char *)data, size, &private, NULL) == 0)
         assert(certificate_key_check(private, NULL) == 0);
     assert(ERR_peek_error() == 0);
     return 0;
