@@ -13,8 +13,8 @@
  * A server's certificate is not kept: issue a fresh one at each start. Agents pin the authority, not the
  * server. What libcurl and GnuTLS do with it is in their hands, and they only check the chain: ask
  * authority_verify() about each connection's certificate, keep the CertificateHost beside the connection, and
- * on each request look at not_after_ms and authority_is_revoked() again, which cost next to nothing (verifying
- * costs about half a millisecond of CPU).
+ * on each request look at not_after_ms and authority_is_revoked() again, which cost next to nothing
+ * (verifying costs about half a millisecond of CPU).
  *
  * Threads: everything but revoking and reloading may run at once; whoever does one of these keeps the others
  * out. Units: times are milliseconds since 1970 UTC, validities milliseconds; no clock is read in here.
