@@ -1,6 +1,7 @@
 /* simulate: what a plan would do, on imagined hosts. */
 #include "base/cleanup.h"
 #include "base/json.h"
+#include "base/parallel.h"
 #include "base/quantity.h"
 #include "cli/cli.h"
 #include "cli/session.h"
@@ -19,6 +20,8 @@ typedef struct Simulating {
     size_t seeds;
     int64_t prepare_ms, switch_ms;
     SimulationResult *results[SIMULATION_CASES]; /* one a seed */
+    unsigned workers;
+    Arena *arenas[PARALLEL_WORKERS_MAX]; /* one a worker: what is in the results */
 } Simulating;
 
 /* ---- many results as one */
@@ -331,17 +334,26 @@ static int prepare(Simulating *self, const Arguments *arguments, Error *error) {
     return 0;
 }
 
-static int simulate(Simulating *self, SimulationCase happens, Error *error) {
-    self->results[happens] = ARENA_ARRAY(self->arena, self->seeds, SimulationResult);
-    for (size_t i = 0; i < self->seeds; i++) {
-        SimulationSpec spec = {.plan = self->plan,
-                               .happens = happens,
-                               .seed = i + 1,
-                               .prepare_ms = self->prepare_ms,
-                               .switch_ms = self->switch_ms};
-        if (simulation_run(self->arena, &spec, &self->results[happens][i], error) < 0) return -1;
-    }
-    return 0;
+/* One rollout. Those that go through all hosts begin first, so that no processor is left with one at the end.
+ */
+static int simulate_one(size_t index, unsigned worker, void *context, Error *error) {
+    static const SimulationCase order[SIMULATION_CASES] = {SIMULATION_BAD_HOST, SIMULATION_GOOD,
+                                                           SIMULATION_BAD_AT_ONCE, SIMULATION_BAD_LATER};
+    Simulating *self = context;
+    SimulationCase happens = order[index / self->seeds];
+    size_t seed = index % self->seeds;
+    SimulationSpec spec = {.plan = self->plan,
+                           .happens = happens,
+                           .seed = seed + 1,
+                           .prepare_ms = self->prepare_ms,
+                           .switch_ms = self->switch_ms};
+    return simulation_run(self->arenas[worker], &spec, &self->results[happens][seed], error);
+}
+
+static int simulate(Simulating *self, Error *error) {
+    for (int i = 0; i < SIMULATION_CASES; i++)
+        self->results[i] = ARENA_ARRAY(self->arena, self->seeds, SimulationResult);
+    return parallel_for(SIMULATION_CASES * self->seeds, self->workers, simulate_one, self, error);
 }
 
 /* A plan whose own deadlines undo it is worth more than a number. */
@@ -359,30 +371,35 @@ static int check_good(const Simulating *self, Error *error) {
     return 0;
 }
 
+static void say(const Simulating *self) {
+    const Cli *cli = self->cli;
+    if (cli->json) {
+        write_good(self);
+        for (size_t i = 0; i < BAD_CASES; i++) write_bad(self, i);
+        return;
+    }
+    print_assumed(self);
+    print_good(self);
+    cli_print(cli, "\nIf the new version were bad\n");
+    for (size_t i = 0; i < BAD_CASES; i++) {
+        cli_print(cli, "  %s\n", cli_text(cli, bad_cases[i].text));
+        print_stop(self, bad_cases[i].happens);
+    }
+}
+
 static int run_simulate(Cli *cli, const Arguments *arguments) {
     ARENA_AUTO arena = arena_new();
-    Simulating self = {.cli = cli, .arena = arena};
+    Simulating self = {.cli = cli, .arena = arena, .workers = parallel_workers()};
     Error error = {0};
     if (prepare(&self, arguments, &error) < 0) return cli_fail(cli, &error);
-    for (int i = 0; i < SIMULATION_CASES; i++)
-        if (simulate(&self, (SimulationCase)i, &error) < 0) return cli_fail(cli, &error);
-    if (cli->json)
-        write_good(&self);
-    else {
-        print_assumed(&self);
-        print_good(&self);
-        cli_print(cli, "\nIf the new version were bad\n");
+    for (unsigned i = 0; i < self.workers; i++) self.arenas[i] = arena_new();
+    int result = simulate(&self, &error);
+    if (result == 0) {
+        say(&self);
+        result = check_good(&self, &error);
     }
-    for (size_t i = 0; i < BAD_CASES; i++) {
-        if (cli->json) {
-            write_bad(&self, i);
-            continue;
-        }
-        cli_print(cli, "  %s\n", cli_text(cli, bad_cases[i].text));
-        print_stop(&self, bad_cases[i].happens);
-    }
-    if (check_good(&self, &error) < 0) return cli_fail(cli, &error);
-    return cli_result(cli, NULL, "succeeded", 0, NULL);
+    for (unsigned i = 0; i < self.workers; i++) arena_free(self.arenas[i]);
+    return result < 0 ? cli_fail(cli, &error) : cli_result(cli, NULL, "succeeded", 0, NULL);
 }
 
 static const Option simulate_options[] = {

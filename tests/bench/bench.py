@@ -5,6 +5,7 @@
   restore    a restore point and its proof, beside restic backup and restic restore --verify; then a second one
   downtime   how long a service is down in a switch and in a rollback, less its own stop and start
   memory     the most that is resident at a time
+  simulate   100,000 imagined hosts through a staged rollout: one that succeeds and three of bad versions
 """
 import argparse
 import datetime
@@ -26,6 +27,7 @@ REAL = ["node-red@4.0.9", "verdaccio@6.2.9"]
 RESTORE_LONG_SECONDS = 600
 CHANGED_FEW = 100
 DOWNTIME_GOAL_S, MEMORY_GOAL_BYTES = 0.050, 64 << 20
+SIMULATED_HOSTS, SIMULATE_GOAL_S, SIMULATE_GOAL_BYTES = 100_000, 60, 1 << 30
 SPARSE_BYTES = 4_402_341_478  # 4.1 GiB
 HEALTHY = {"every": "20ms", "healthy_after": 2, "deadline": "20s"}
 
@@ -239,8 +241,22 @@ def mark_memory(table, _rounds, work):
         place.close()
 
 
+def mark_simulate(table, rounds, work):
+    place = Place(work / "simulate")
+    document = place.document(place.folder / "none.upk", rollout={"max_unavailable": "10%", "confirm_deadline": "30m", "stages": [
+        {"name": "pilot", "hosts": "1%", "soak": "2m"}, {"name": "tenth", "hosts": "10%", "soak": "2m"},
+        {"name": "rest", "batch": "50%", "soak": "1m"}]})
+    document["hosts"] = [{"name": f"h{i}", "root": f"/h{i}", "vars": {"port": "1"}} for i in range(200)]
+    document["health"][0] = {"tcp": {"address": "127.0.0.1:1"}}
+    words = place.words("simulate", place.write(document), "--seeds", 1, "--hosts", SIMULATED_HOSTS)
+    table.title(f"simulate: {SIMULATED_HOSTS:,} hosts in three stages, four rollouts")
+    table.limit("time", [measure.run([support.PROGRAM, *words]) for _ in range(rounds)], SIMULATE_GOAL_S, measure.seconds)
+    table.limit("memory", [measure.peak_bytes([support.PROGRAM, *words])], SIMULATE_GOAL_BYTES, measure.size)
+    place.close()
+
+
 MARKS = {"pack": mark_pack, "stage": mark_stage, "restore": mark_restore, "downtime": mark_downtime,
-         "memory": mark_memory}
+         "memory": mark_memory, "simulate": mark_simulate}
 
 
 def main():
