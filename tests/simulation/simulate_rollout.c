@@ -45,6 +45,7 @@ typedef struct Imagined { /* one host: what will become of it, and what was seen
     bool watched; /* a SWITCH was answered, and neither COMMIT nor a rollback since */
     bool wrong;   /* it failed or fell sick, and no person has said to try again */
     bool gone;    /* lost, or rolled back by itself: trying again is not possible */
+    bool down;    /* its switch failed, and nothing has mended it since */
     bool order_open;
     OrderKind order;
     int orders, switches;
@@ -181,11 +182,21 @@ static void crash(World *world) {
 
 /* ---- invariants at each event that was decided, before it is folded */
 
-static size_t count_orders(const World *world, OrderKind kind) {
+static size_t count_rollbacks(const World *world) {
     size_t count = 0;
     for (size_t i = 0; i < world->rollout->host_count; i++) {
         const Imagined *host = &world->hosts[i];
-        count += host->order_open && host->order == kind && host->on_new;
+        count += host->order_open && host->order == ORDER_ROLLBACK && host->on_new;
+    }
+    return count;
+}
+
+/* Hosts that serve nobody because of us, but for `host`. */
+static size_t count_out(const World *world, const Imagined *host) {
+    size_t count = 0;
+    for (size_t i = 0; i < world->rollout->host_count; i++) {
+        const Imagined *other = &world->hosts[i];
+        count += other != host && (other->down || (other->order_open && other->order == ORDER_SWITCH));
     }
     return count;
 }
@@ -206,7 +217,7 @@ static void check_switch(const World *world, const Imagined *host) {
     if (world->failing) broken(world, "I5: switched after a failing verdict");
     if (world->given_up) broken(world, "I12: switched after it was given up");
     if (host->switches > 0 && !host->resumed_since_switch) broken(world, "I12: switched again by itself");
-    if (count_orders(world, ORDER_SWITCH) >= allowed) broken(world, "I4: too many hosts out of service");
+    if (count_out(world, host) >= allowed) broken(world, "I4: too many hosts out of service");
     check_nothing_is_wrong(world);
 }
 
@@ -222,7 +233,7 @@ static void check_order(const World *world, const json_t *event) {
     if (host->order_open) broken(world, "I7: a second order was given beside an open one");
     order_kind_from_text(json_get_text(event, "order", NULL), &kind);
     if (kind == ORDER_SWITCH) check_switch(world, host);
-    if (kind == ORDER_ROLLBACK && host->on_new && count_orders(world, ORDER_ROLLBACK) >= allowed)
+    if (kind == ORDER_ROLLBACK && host->on_new && count_rollbacks(world) >= allowed)
         broken(world, "I4: too many hosts put back at one time");
     if (kind == ORDER_CONFIRM && !host->passed_since_soak) broken(world, "I11: confirmed without a report");
     if (kind == ORDER_CONFIRM && world->now_ms < world->soak_until_ms)
@@ -315,6 +326,8 @@ static bool fails(const Imagined *imagined, OrderKind kind) {
 static void note_answer(const World *world, Imagined *host, bool failed) {
     host->order_open = false;
     host->wrong |= failed;
+    if (host->order == ORDER_SWITCH) host->down = failed;
+    if (host->order == ORDER_ROLLBACK && !failed) host->down = false;
     if (failed) {
         host->watched = false;
         return;
