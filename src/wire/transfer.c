@@ -26,6 +26,12 @@ CURL *transfer_new(int64_t timeout_ms, const atomic_bool *cancel) {
     pthread_once(&once, initialise);
     CURL *handle = curl_easy_init();
     if (!handle) abort();
+    transfer_reset(handle, timeout_ms, cancel);
+    return handle;
+}
+
+void transfer_reset(CURL *handle, int64_t timeout_ms, const atomic_bool *cancel) {
+    curl_easy_reset(handle);
     curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(handle, CURLOPT_PROXY, "");
@@ -37,7 +43,6 @@ CURL *transfer_new(int64_t timeout_ms, const atomic_bool *cancel) {
     curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(handle, CURLOPT_XFERINFODATA, (void *)cancel);
     curl_easy_setopt(handle, CURLOPT_NOPROGRESS, cancel ? 0L : 1L);
-    return handle;
 }
 
 typedef struct Reason {
