@@ -1,0 +1,148 @@
+/* ServerRoom: what the files of the server share. Private to wire/server*.c.
+ *
+ * A connection's phase, changed only under the server's lock:
+ *
+ *                    whole request           answer ready
+ *     ┌─▶ RECEIVING ───────────────▶ HANDLING ─────────────▶ ANSWERING ─┐
+ *     │                               │    │  answered, ran out,  ▲     │
+ *     │                          park │    │  client gone, stop   │     │
+ *     │                               ▼    │                      │     │
+ *     │                             PARKED ┼──────────────────────┘     │
+ *     │            stream_open             ▼      nothing to send       │
+ *     │                               STREAMING ◀──────────────▶ SILENT │
+ *     │                                    │      push, beat, end       │
+ *     └────────────────────────────────────┴────────────────────────────┘ request completed
+ *
+ * In PARKED and SILENT the connection is suspended: libmicrohttpd does not look at it, so its socket and its
+ * deadline are the timer thread's; in RECEIVING its deadline is, too. Nobody but its own thread in the pool
+ * ever closes a connection, and never a suspended one: a connection found by ticket under the lock, in one
+ * of these phases, is alive.
+ *
+ * Locks: libmicrohttpd's are taken inside ours (suspend, resume), and it calls us back with none of its own
+ * held that these take.
+ */
+#pragma once
+#include "wire/server.h"
+#include <assert.h>
+#include <microhttpd.h>
+#include <pthread.h>
+
+typedef enum ServerPhase {
+    SERVER_RECEIVING,
+    SERVER_HANDLING,
+    SERVER_PARKED,
+    SERVER_ANSWERING,
+    SERVER_STREAMING,
+    SERVER_SILENT,
+    SERVER_PHASES
+} ServerPhase;
+
+typedef struct ServerParameter {
+    const char *name, *value; /* in ServerRequest.target */
+} ServerParameter;
+
+typedef struct ServerHeader {
+    char *name, *value;
+} ServerHeader;
+
+typedef struct ServerConnection ServerConnection;
+struct ServerRequest {
+    ServerConnection *connection;
+    const char *method;
+    char *target; /* decoded in place: path, then parameters */
+    ServerParameter parameters[SERVER_PARAMETERS_MAX];
+    size_t parameter_count;
+    Buffer body;
+    ServerPeer peer;
+    char address[SERVER_ADDRESS_SIZE];
+    ServerHeader headers[SERVER_HEADERS_EXTRA];
+    size_t header_count;
+};
+
+struct ServerConnection {
+    Server *server;
+    struct MHD_Connection *mhd;
+    int fd;
+    ServerPhase phase;
+    int64_t deadline_ms; /* steady; meaning by phase */
+    size_t heap_index;   /* 1-based place among the deadlines; 0: none */
+    ServerTicket ticket; /* 0: none */
+
+    ServerRequest *request; /* from the request line on, until the handler returned */
+    const char *target_end; /* where it ended in libmicrohttpd's buffer */
+    bool begun, waits;      /* waits: parked or streaming: the handler's thread has no more to do */
+    int target_status;      /* 0, or why the request line is refused */
+    int refusal;            /* 0, or the status after the body was swallowed */
+    struct MHD_Response *answer;
+    int answer_status, default_status;
+
+    Buffer stream;
+    size_t stream_sent;
+    bool stream_ends, stream_broken;
+
+    bool peer_known; /* the certificate was looked at, once a connection */
+    const char *peer_problem;
+    const uint8_t *certificate; /* the TLS session's */
+    size_t certificate_size;
+    int64_t certificate_ends_s;
+};
+
+typedef struct ServerSlot {
+    ServerConnection *connection;
+    uint32_t generation, next_free;
+} ServerSlot;
+
+struct Server {
+    ServerLimits limits;
+    int (*handle)(void *context, ServerRequest *request);
+    void *context;
+    struct MHD_Daemon *daemon;
+    int port;
+    char complaint[256]; /* libmicrohttpd's last one while starting */
+
+    pthread_mutex_t lock; /* everything below */
+    pthread_cond_t calm;  /* `busy` became 0 */
+    bool stopping, timer_ends;
+    unsigned connections, busy; /* busy: not in RECEIVING */
+    uint64_t requests;
+
+    ServerSlot *slots;
+    uint32_t slot_free; /* index + 1; 0: none */
+    unsigned parked;
+
+    ServerConnection **heap; /* the earliest deadline first */
+    size_t heap_size, heap_capacity;
+    pthread_t timer;
+    int epoll_fd, wake_fd;
+};
+
+/* server.c; with the lock held */
+void server_phase(ServerConnection *connection, ServerPhase next);
+
+/* server_request.c */
+int server_target_parse(ServerRequest *request, const char *target); /* 0, or a status */
+int server_request_check(ServerRequest *request);                    /* 0, or a status */
+void server_peer_look(ServerRequest *request);
+void server_request_free(ServerRequest *request); /* NULL is allowed */
+
+/* server_answer.c */
+struct MHD_Response *server_response(const char *content_type, Buffer *body);
+void server_response_header(struct MHD_Response *response, const char *name, const char *value);
+void server_answer_set(ServerRequest *request, int status, struct MHD_Response *response);
+
+/* server_park.c; with the lock held */
+void server_suspend(ServerConnection *connection, ServerPhase phase, int64_t wait_ms);
+void server_wake(ServerConnection *connection);
+void server_ticket_release(ServerConnection *connection);
+ServerConnection *server_ticket_connection(Server *server, ServerTicket ticket);
+
+/* server_timer.c */
+int server_timer_start(Server *server, Error *error);
+void server_timer_end(Server *server);
+int64_t server_now_ms(void);
+/* with the lock held; replaces the connection's deadline */
+void server_deadline_set(ServerConnection *connection, int64_t deadline_ms);
+void server_deadline_clear(ServerConnection *connection);
+/* with the lock held: tell when the client of a suspended connection goes */
+void server_watch(ServerConnection *connection);
+void server_unwatch(ServerConnection *connection);
