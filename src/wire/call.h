@@ -1,6 +1,8 @@
 /* Call: a client's side of one server: JSON calls and downloads over HTTPS, with a client certificate.
  *
- * A CallClient keeps its connection between calls. It belongs to one thread at a time.
+ * A CallClient keeps its connection between calls. It belongs to one thread at a time. Where the server
+ * closed a kept connection just then, the request is sent again on a new one: what it asks for may happen
+ * twice.
  *
  * Whom it trusts is said exactly once, and the system's CAs never count: `ca_pem`, or, for the first contact,
  * `ca_fingerprint`, the SHA-256 of the CA's certificate (DER). With the latter the server has to send that CA

@@ -1,5 +1,4 @@
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "wire/call_room.h"
 #include <errno.h>
 #include <inttypes.h>

@@ -3,6 +3,7 @@
 #include "wire/server_room.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <gnutls/x509.h>
 #include <netdb.h>
 #include <signal.h>
 #include <stdio.h>
@@ -218,7 +219,7 @@ static void on_complaint(void *context, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
 static void on_complaint(void *context, const char *format, va_list arguments) {
     Server *server = context;
-    if (server->daemon || server->complaint[0]) return; /* later ones are about clients' mischief */
+    if (atomic_load(&server->started) || server->complaint[0]) return; /* later: clients' mischief */
     vsnprintf(server->complaint, sizeof server->complaint, format, arguments);
     server->complaint[strcspn(server->complaint, "\n")] = '\0';
 }
@@ -237,7 +238,7 @@ static void limits_settle(ServerLimits *limits) {
     if (limits->connections < limits->threads) limits->connections = limits->threads;
     if (!limits->parked) limits->parked = 60000;
     if (!limits->body_max) limits->body_max = 1 << 20;
-    if (!limits->headers_max) limits->headers_max = 16 << 10;
+    if (!limits->headers_max) limits->headers_max = 8 << 10;
     if (limits->headers_max < HEADERS_MAX_LEAST) limits->headers_max = HEADERS_MAX_LEAST;
     if (!limits->stream_max) limits->stream_max = 1 << 20;
     if (!limits->request_timeout_ms) limits->request_timeout_ms = 30000;
@@ -306,7 +307,8 @@ static struct MHD_Daemon *daemon_start(Server *server, const ServerSettings *set
         flags, 0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_complaint, server,
         MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)BACKLOG,
         MHD_OPTION_THREAD_POOL_SIZE, limits->threads, MHD_OPTION_CONNECTION_LIMIT, limits->connections,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, limits->headers_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_PER_IP_CONNECTION_LIMIT, limits->per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        limits->headers_max, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)((limits->idle_timeout_ms + 999) / 1000), MHD_OPTION_STRICT_FOR_CLIENT, 1,
         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
@@ -346,9 +348,22 @@ static Server *server_new(const ServerSettings *settings) {
     return server;
 }
 
+/* libmicrohttpd takes a CA that is none for one that signed nobody. */
+static int ca_check(const char *pem, Error *error) {
+    gnutls_datum_t text = {.data = (unsigned char *)pem, .size = (unsigned)strlen(pem)};
+    gnutls_x509_crt_t *certificates = NULL;
+    unsigned count = 0;
+    int code = gnutls_x509_crt_list_import2(&certificates, &count, &text, GNUTLS_X509_FMT_PEM, 0);
+    if (code < 0) return error_set(error, ERROR_INVALID, "the CA's certificate cannot be read");
+    for (unsigned i = 0; i < count; i++) gnutls_x509_crt_deinit(certificates[i]);
+    gnutls_free(certificates);
+    return 0;
+}
+
 int server_start(const ServerSettings *settings, Server **out, Error *error) {
     FD_AUTO fd = -1;
     int port = 0;
+    if (settings->ca_pem && ca_check(settings->ca_pem, error) < 0) return -1;
     if (server_listen(settings, &fd, &port, error) < 0) return -1;
     signal(SIGPIPE, SIG_IGN); /* GnuTLS writes to sockets that the other side may have closed */
     Server *server = server_new(settings);
@@ -357,7 +372,8 @@ int server_start(const ServerSettings *settings, Server **out, Error *error) {
         server_free(server);
         return -1;
     }
-    server->daemon = daemon_start(server, settings, fd);
+    server->daemon = daemon_start(server, settings, fd_take(&fd)); /* which closes it, failing too */
+    atomic_store(&server->started, true);
     if (!server->daemon) {
         error_set(error, ERROR_INVALID, "cannot serve on %s port %d: %s", settings->address, port,
                   server->complaint);
@@ -365,7 +381,6 @@ int server_start(const ServerSettings *settings, Server **out, Error *error) {
         server_free(server);
         return -1;
     }
-    fd_take(&fd); /* closed with the daemon */
     *out = server;
     return 0;
 }

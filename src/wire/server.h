@@ -40,9 +40,10 @@ typedef uint64_t ServerTicket; /* never 0 */
 typedef struct ServerLimits { /* 0: the default */
     unsigned threads; /* 4; 2–64. Waking one parked request costs time by the number parked per thread */
     unsigned connections; /* 65536, and no more than the limit on descriptors leaves room for */
+    unsigned per_address; /* connections of one client address; no limit */
     unsigned parked;      /* 60000: parked requests and open streams together */
     size_t body_max;      /* 1 MiB */
-    size_t headers_max;   /* 16 KiB: memory of one connection, half of it for request line and headers */
+    size_t headers_max;   /* 8 KiB: memory of one connection: request line, headers, and our own headers */
     size_t stream_max;    /* 1 MiB: text pushed but not sent yet; a slower client is cut off */
     int64_t request_timeout_ms; /* 30 s */
     int64_t idle_timeout_ms;    /* 120 s: between two requests, and without progress of an answer */

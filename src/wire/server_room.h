@@ -26,6 +26,7 @@
 #include <assert.h>
 #include <microhttpd.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 typedef enum ServerPhase {
     SERVER_RECEIVING,
@@ -98,7 +99,8 @@ struct Server {
     void *context;
     struct MHD_Daemon *daemon;
     int port;
-    char complaint[256]; /* libmicrohttpd's last one while starting */
+    atomic_bool started;
+    char complaint[256]; /* libmicrohttpd's first one while starting */
 
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t calm;  /* `busy` became 0 */

@@ -233,6 +233,36 @@ static void test_a_silent_connection_ends_at_the_deadline(void **state) {
     check_slowness_ends("", "");
 }
 
+static void test_a_handshake_that_is_not_made_ends_at_the_deadline(void **state) {
+    (void)state;
+    Served served;
+    atomic_int calls = 0;
+    BUFFER_AUTO got = {0};
+    served_start_tls(&served, count, &calls, (ServerLimits){.request_timeout_ms = 200});
+    int fd = raw_connect(served_port(&served));
+    raw_send(fd, "\x16\x03\x01\x02");
+    int ended = raw_read(fd, &got, NULL);
+    close(fd);
+    served_end(&served);
+    assert_int_equal(ended, 0);
+}
+
+static void test_an_address_has_no_more_connections_than_allowed(void **state) {
+    (void)state;
+    Served served;
+    atomic_int calls = 0;
+    BUFFER_AUTO got = {0};
+    int fds[3];
+    served_start(&served, count, &calls, (ServerLimits){.per_address = 2});
+    for (int i = 0; i < 2; i++) fds[i] = raw_connect(served_port(&served));
+    EVENTUALLY(server_counts(served.server).connections == 2);
+    fds[2] = raw_connect(served_port(&served));
+    int ended = raw_read(fds[2], &got, NULL);
+    for (int i = 0; i < 3; i++) close(fds[i]);
+    served_end(&served);
+    assert_int_equal(ended, 0);
+}
+
 static void test_a_request_cut_in_the_middle_is_dropped(void **state) {
     (void)state;
     static const char *const starts[] = {"PO", "POST / HTTP/1.1\r\nHo",
@@ -507,6 +537,21 @@ static void test_a_certificate_that_is_none_fails(void **state) {
                       ERROR_INVALID, "cannot serve on 127.0.0.1");
 }
 
+static void test_a_ca_that_is_none_fails(void **state) {
+    (void)state;
+    Authority authority;
+    Identity identity;
+    authority_make(&authority, "ca");
+    identity_make(&identity, &authority, (IdentityWish){.purpose = "serverAuth"});
+    check_start_fails((ServerSettings){.address = "127.0.0.1",
+                                       .certificate_pem = identity.pem,
+                                       .key_pem = identity.key_pem,
+                                       .ca_pem = "no PEM"},
+                      ERROR_INVALID, "the CA's certificate cannot be read");
+    identity_free(&identity);
+    authority_free(&authority);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gives_method_path_parameters_headers_and_body),
@@ -525,6 +570,8 @@ int main(void) {
         cmocka_unit_test(test_a_slow_body_ends_at_the_deadline),
         cmocka_unit_test(test_slow_headers_end_at_the_deadline),
         cmocka_unit_test(test_a_silent_connection_ends_at_the_deadline),
+        cmocka_unit_test(test_a_handshake_that_is_not_made_ends_at_the_deadline),
+        cmocka_unit_test(test_an_address_has_no_more_connections_than_allowed),
         cmocka_unit_test(test_a_request_cut_in_the_middle_is_dropped),
         cmocka_unit_test(test_a_handler_that_fails_gives_500),
         cmocka_unit_test(test_one_connection_carries_many_requests),
@@ -541,6 +588,7 @@ int main(void) {
         cmocka_unit_test(test_a_name_is_no_address),
         cmocka_unit_test(test_the_world_gets_nothing_in_plain_text),
         cmocka_unit_test(test_a_certificate_that_is_none_fails),
+        cmocka_unit_test(test_a_ca_that_is_none_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
