@@ -23,7 +23,8 @@ enum {
 
 /* Which phases may follow which; completing the request leads back from any but the suspended ones. */
 static const bool transitions[SERVER_PHASES][SERVER_PHASES] = {
-    [SERVER_RECEIVING] = {[SERVER_HANDLING] = true, [SERVER_ANSWERING] = true},
+    [SERVER_RECEIVING] = {[SERVER_SHAKING] = true, [SERVER_HANDLING] = true, [SERVER_ANSWERING] = true},
+    [SERVER_SHAKING] = {[SERVER_RECEIVING] = true},
     [SERVER_HANDLING] = {[SERVER_PARKED] = true,
                          [SERVER_ANSWERING] = true,
                          [SERVER_STREAMING] = true,
@@ -34,12 +35,15 @@ static const bool transitions[SERVER_PHASES][SERVER_PHASES] = {
     [SERVER_SILENT] = {[SERVER_STREAMING] = true},
 };
 
+static bool is_busy(ServerPhase phase) { return phase != SERVER_RECEIVING && phase != SERVER_SHAKING; }
+
 void server_phase(ServerConnection *connection, ServerPhase next) {
     Server *server = connection->server;
     assert(transitions[connection->phase][next]);
-    if (connection->phase == SERVER_RECEIVING) server->busy++;
+    server->busy += is_busy(next);
+    server->busy -= is_busy(connection->phase);
     connection->phase = next;
-    if (next == SERVER_RECEIVING && --server->busy == 0) pthread_cond_broadcast(&server->calm);
+    if (server->busy == 0) pthread_cond_broadcast(&server->calm);
 }
 
 static ServerConnection *connection_of(struct MHD_Connection *mhd) {
@@ -53,6 +57,7 @@ static void connection_begin(Server *server, struct MHD_Connection *mhd, void **
     connection->mhd = mhd;
     connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     *context = connection;
+    server_shake_begin(connection);
     pthread_mutex_lock(&server->lock);
     server->connections++;
     server_deadline_set(connection, server_now_ms() + server->limits.request_timeout_ms);
@@ -411,10 +416,19 @@ static void server_say_goodbye(Server *server) {
     pthread_mutex_unlock(&server->lock);
 }
 
+/* Their deadlines say who they are; `stopping` lets no new one be suspended. */
+static void server_drop_handshakes(Server *server) {
+    pthread_mutex_lock(&server->lock);
+    for (size_t i = 0; i < server->heap_size; i++)
+        if (server->heap[i]->phase == SERVER_SHAKING) server_shake_go_on(server->heap[i]);
+    pthread_mutex_unlock(&server->lock);
+}
+
 void server_stop(Server *server) {
     if (!server) return;
     server_say_goodbye(server);
     server_timer_end(server);
+    server_drop_handshakes(server);
     MHD_stop_daemon(server->daemon);
     server_free(server);
 }

@@ -31,7 +31,8 @@ static int ticket_take(ServerConnection *connection, Error *error) {
         return error_set(error, ERROR_REFUSED, "%u requests wait already, and no more may",
                          server->limits.parked);
     ServerSlot *slot = &server->slots[server->slot_free - 1];
-    connection->ticket = (uint64_t)++slot->generation << 32 | server->slot_free;
+    slot->generation = (slot->generation + 1) & INT32_MAX; /* the highest bit is the timer's */
+    connection->ticket = (uint64_t)slot->generation << 32 | server->slot_free;
     server->slot_free = slot->next_free;
     slot->connection = connection;
     server->parked++;

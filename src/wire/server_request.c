@@ -103,18 +103,16 @@ static const char *verdict_text(unsigned status) {
 /* Verify against the server's CA, for the purpose of a TLS client. The bytes stay the session's, which lives
  * as long as requests of this connection do. */
 static void certificate_look(ServerConnection *connection) {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     unsigned count = 0, status = 0;
     connection->peer_known = true;
     connection->peer_problem = "none";
     const gnutls_datum_t *chain =
-        info && info->tls_session ? gnutls_certificate_get_peers(info->tls_session, &count) : NULL;
+        connection->session ? gnutls_certificate_get_peers(connection->session, &count) : NULL;
     if (!chain || count == 0) return;
     gnutls_typed_vdata_st purpose = {.type = GNUTLS_DT_KEY_PURPOSE_OID,
                                      .data = (unsigned char *)GNUTLS_KP_TLS_WWW_CLIENT};
     connection->peer_problem = "invalid";
-    if (gnutls_certificate_verify_peers(info->tls_session, &purpose, 1, &status) < 0) return;
+    if (gnutls_certificate_verify_peers(connection->session, &purpose, 1, &status) < 0) return;
     if (status) {
         connection->peer_problem = verdict_text(status);
         return;

@@ -2,7 +2,9 @@
  *
  * A connection's phase, changed only under the server's lock:
  *
- *                    whole request           answer ready
+ *      SHAKING ◀─▶ (TLS handshake: nothing to read, bytes came or the deadline)
+ *         ▲
+ *         ▼          whole request           answer ready
  *     ┌─▶ RECEIVING ───────────────▶ HANDLING ─────────────▶ ANSWERING ─┐
  *     │                               │    │  answered, ran out,  ▲     │
  *     │                          park │    │  client gone, stop   │     │
@@ -13,10 +15,11 @@
  *     │                                    │      push, beat, end       │
  *     └────────────────────────────────────┴────────────────────────────┘ request completed
  *
- * In PARKED and SILENT the connection is suspended: libmicrohttpd does not look at it, so its socket and its
- * deadline are the timer thread's; in RECEIVING its deadline is, too. Nobody but its own thread in the pool
- * ever closes a connection, and never a suspended one: a connection found by ticket under the lock, in one
- * of these phases, is alive.
+ * In PARKED, SILENT and SHAKING the connection is suspended: libmicrohttpd does not look at it, so its socket
+ * and its deadline are the timer thread's; in RECEIVING its deadline is, too. Only the timer thread, and
+ * server_stop after it ended, lead out of SHAKING. Nobody but its own thread in the pool ever closes a
+ * connection, and never a suspended one: a connection found by ticket under the lock, in one of these phases,
+ * is alive.
  *
  * Locks: libmicrohttpd's are taken inside ours (suspend, resume), and it calls us back with none of its own
  * held that these take.
@@ -30,6 +33,7 @@
 
 typedef enum ServerPhase {
     SERVER_RECEIVING,
+    SERVER_SHAKING,
     SERVER_HANDLING,
     SERVER_PARKED,
     SERVER_ANSWERING,
@@ -81,7 +85,8 @@ struct ServerConnection {
     size_t stream_sent;
     bool stream_ends, stream_broken;
 
-    bool peer_known; /* the certificate was looked at, once a connection */
+    struct gnutls_session_int *session; /* NULL: plain HTTP */
+    bool peer_known;                    /* the certificate was looked at, once a connection */
     const char *peer_problem;
     const uint8_t *certificate; /* the TLS session's */
     size_t certificate_size;
@@ -105,7 +110,7 @@ struct Server {
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t calm;  /* `busy` became 0 */
     bool stopping, timer_ends;
-    unsigned connections, busy; /* busy: not in RECEIVING */
+    unsigned connections, busy; /* busy: with a whole request */
     uint64_t requests;
 
     ServerSlot *slots;
@@ -138,6 +143,10 @@ void server_wake(ServerConnection *connection);
 void server_ticket_release(ServerConnection *connection);
 ServerConnection *server_ticket_connection(Server *server, ServerTicket ticket);
 
+/* server_shake.c; go_on with the lock held */
+void server_shake_begin(ServerConnection *connection);
+void server_shake_go_on(ServerConnection *connection);
+
 /* server_timer.c */
 int server_timer_start(Server *server, Error *error);
 void server_timer_end(Server *server);
@@ -145,6 +154,6 @@ int64_t server_now_ms(void);
 /* with the lock held; replaces the connection's deadline */
 void server_deadline_set(ServerConnection *connection, int64_t deadline_ms);
 void server_deadline_clear(ServerConnection *connection);
-/* with the lock held: tell when the client of a suspended connection goes */
+/* with the lock held: act when the client of a suspended connection goes, or, in SHAKING, sends */
 void server_watch(ServerConnection *connection);
 void server_unwatch(ServerConnection *connection);

@@ -11,6 +11,10 @@
 
 enum { EVENTS = 256 };
 
+/* An event's data is a ticket, 0 for our own wake-up, or this and a connection in SHAKING. Such a pointer is
+ * good: nobody else ends that phase, and a batch of events holds a connection once. */
+#define SHAKING_MARK (UINT64_C(1) << 63)
+
 int64_t server_now_ms(void) { return clock_steady_ms(clock_system()); }
 
 static void place(Server *server, size_t index, ServerConnection *connection) {
@@ -74,6 +78,10 @@ void server_deadline_set(ServerConnection *connection, int64_t deadline_ms) {
  * end is asked for, so that what a client sends ahead wakes nobody. */
 void server_watch(ServerConnection *connection) {
     struct epoll_event event = {.events = EPOLLRDHUP | EPOLLONESHOT, .data.u64 = connection->ticket};
+    if (connection->phase == SERVER_SHAKING) {
+        event.events |= EPOLLIN;
+        event.data.u64 = SHAKING_MARK | (uintptr_t)connection;
+    }
     epoll_ctl(connection->server->epoll_fd, EPOLL_CTL_ADD, connection->fd, &event);
 }
 
@@ -95,6 +103,10 @@ static void deadline_reached(ServerConnection *connection) {
     server_deadline_clear(connection);
     switch (connection->phase) {
     case SERVER_RECEIVING: shutdown(connection->fd, SHUT_RDWR); break; /* its thread sees it and closes */
+    case SERVER_SHAKING:
+        shutdown(connection->fd, SHUT_RDWR);
+        server_shake_go_on(connection);
+        break;
     case SERVER_PARKED: server_wake(connection); break;
     case SERVER_SILENT:
         buffer_text_append(&connection->stream, ":\n\n");
@@ -102,6 +114,16 @@ static void deadline_reached(ServerConnection *connection) {
         break;
     default: break;
     }
+}
+
+static void event_come(Server *server, uint64_t data) {
+    uint64_t drained;
+    if (data & SHAKING_MARK)
+        server_shake_go_on((ServerConnection *)(uintptr_t)(data & ~SHAKING_MARK));
+    else if (data)
+        client_left(server, data);
+    else if (read(server->wake_fd, &drained, sizeof drained) < 0)
+        return; /* drained already */
 }
 
 static int wait_ms(const Server *server) {
@@ -120,11 +142,7 @@ static void *timer_main(void *context) {
         int count = epoll_wait(server->epoll_fd, events, EVENTS, timeout_ms);
         pthread_mutex_lock(&server->lock);
         for (int i = 0; i < count; i++) {
-            uint64_t drained;
-            if (events[i].data.u64)
-                client_left(server, events[i].data.u64);
-            else if (read(server->wake_fd, &drained, sizeof drained) < 0)
-                continue; /* somebody's write is still on its way */
+            event_come(server, events[i].data.u64);
         }
         int64_t now_ms = server_now_ms();
         while (server->heap_size && at(server, 1)->deadline_ms <= now_ms) deadline_reached(at(server, 1));

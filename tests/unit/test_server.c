@@ -247,6 +247,29 @@ static void test_a_handshake_that_is_not_made_ends_at_the_deadline(void **state)
     assert_int_equal(ended, 0);
 }
 
+/* Processor time of this process. */
+static double cpu_s(void) {
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return (double)used.tv_sec + (double)used.tv_nsec / 1e9;
+}
+
+static void test_half_a_handshake_keeps_no_thread_busy(void **state) {
+    (void)state;
+    Served served;
+    atomic_int calls = 0;
+    served_start_tls(&served, count, &calls, (ServerLimits){0});
+    int fd = raw_connect(served_port(&served));
+    raw_send(fd, "\x16\x03\x01\x02");
+    EVENTUALLY(server_counts(served.server).connections == 1);
+    double before = cpu_s();
+    sleep(1);
+    double used = cpu_s() - before;
+    served_end(&served); /* with the connection as it is */
+    close(fd);
+    assert_true(used < 0.2);
+}
+
 static void test_an_address_has_no_more_connections_than_allowed(void **state) {
     (void)state;
     Served served;
@@ -571,6 +594,7 @@ int main(void) {
         cmocka_unit_test(test_slow_headers_end_at_the_deadline),
         cmocka_unit_test(test_a_silent_connection_ends_at_the_deadline),
         cmocka_unit_test(test_a_handshake_that_is_not_made_ends_at_the_deadline),
+        cmocka_unit_test(test_half_a_handshake_keeps_no_thread_busy),
         cmocka_unit_test(test_an_address_has_no_more_connections_than_allowed),
         cmocka_unit_test(test_a_request_cut_in_the_middle_is_dropped),
         cmocka_unit_test(test_a_handler_that_fails_gives_500),
