@@ -290,6 +290,68 @@ static void test_parking_works_over_tls(void **state) {
     json_decref(poll.answer);
 }
 
+/* --- all at once --- */
+
+typedef struct Crowd {
+    int port;
+    atomic_uint count; /* so that deadlines differ */
+    _Atomic ServerTicket last;
+    atomic_bool end;
+    Server *server;
+} Crowd;
+
+static int park_shortly(void *context, ServerRequest *request) {
+    Crowd *crowd = context;
+    ServerTicket ticket;
+    unsigned number = atomic_fetch_add(&crowd->count, 1);
+    if (server_park(request, number % 4, 204, &ticket, NULL) < 0) return -1;
+    atomic_store(&crowd->last, ticket);
+    return 0;
+}
+
+static void *crowd_ask(void *context) {
+    Crowd *crowd = context;
+    for (int i = 0; i < 150; i++) {
+        BUFFER_AUTO got = {0};
+        int fd = raw_connect(crowd->port);
+        raw_send(fd, "GET /poll HTTP/1.1\r\nHost: h\r\n\r\n");
+        if (i % 3 == 0) raw_read(fd, &got, "\r\n\r\n");
+        if (i % 3 == 1) usleep(1000);
+        close(fd);
+    }
+    return NULL;
+}
+
+static void *crowd_answer(void *context) {
+    Crowd *crowd = context;
+    while (!atomic_load(&crowd->end)) {
+        Buffer body = text_buffer("x");
+        server_answer_parked(crowd->server, atomic_load(&crowd->last), 200, "text/plain", &body);
+        usleep(100);
+    }
+    return NULL;
+}
+
+static void test_answers_deadlines_and_leaving_clients_may_meet(void **state) {
+    (void)state;
+    enum { ASKING = 4 };
+    Served served;
+    Crowd crowd = {0};
+    pthread_t asking[ASKING], answering;
+    served_start(&served, park_shortly, &crowd, (ServerLimits){0});
+    crowd.port = served_port(&served);
+    crowd.server = served.server;
+    assert_int_equal(pthread_create(&answering, NULL, crowd_answer, &crowd), 0);
+    for (int i = 0; i < ASKING; i++) assert_int_equal(pthread_create(&asking[i], NULL, crowd_ask, &crowd), 0);
+    for (int i = 0; i < ASKING; i++) pthread_join(asking[i], NULL);
+    EVENTUALLY(server_counts(served.server).connections == 0);
+    atomic_store(&crowd.end, true);
+    pthread_join(answering, NULL);
+    unsigned parked = server_counts(served.server).parked;
+    served_end(&served);
+    assert_int_equal(parked, 0);
+}
+
 /* --- streams --- */
 
 static void test_what_is_pushed_comes_at_once(void **state) {
@@ -399,6 +461,7 @@ int main(void) {
         cmocka_unit_test(test_an_answer_may_come_before_the_handler_returns),
         cmocka_unit_test(test_stop_answers_all_that_are_parked),
         cmocka_unit_test(test_parking_works_over_tls),
+        cmocka_unit_test(test_answers_deadlines_and_leaving_clients_may_meet),
         cmocka_unit_test(test_what_is_pushed_comes_at_once),
         cmocka_unit_test(test_a_stream_ends_when_told),
         cmocka_unit_test(test_a_stream_ends_when_its_client_goes),
