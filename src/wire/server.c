@@ -16,8 +16,9 @@
 enum {
     THREADS_MAX = 64,
     BACKLOG = 4096,
-    DESCRIPTORS_SPARE = 128,  /* for everything that is no connection */
-    SWALLOW_MAX = 1 << 20,    /* of a body that is too large, so that its sender reads our answer */
+    DESCRIPTORS_SPARE = 128, /* for everything that is no connection */
+    SWALLOW_MAX = 1 << 20,   /* of a body that is too large, so that its sender reads our answer */
+    BROKEN_MS = 100,
     HEADERS_MAX_LEAST = 2048, /* libmicrohttpd needs room to write its own */
 };
 
@@ -100,7 +101,7 @@ static void *on_target(void *context, const char *target, struct MHD_Connection 
 
 static void on_completed(void *context, struct MHD_Connection *mhd, void **request_context,
                          enum MHD_RequestTerminationCode code) {
-    (void)request_context, (void)code;
+    (void)request_context;
     Server *server = context;
     ServerConnection *connection = connection_of(mhd);
     server_request_free(connection->request);
@@ -116,8 +117,11 @@ static void on_completed(void *context, struct MHD_Connection *mhd, void **reque
     connection->begun = connection->waits = false;
     connection->target_status = connection->refusal = 0;
     if (connection->phase != SERVER_RECEIVING) server_phase(connection, SERVER_RECEIVING);
-    server_deadline_set(connection,
-                        server_now_ms() + server->limits.idle_timeout_ms + server->limits.request_timeout_ms);
+    /* A connection that broke is about to be closed, which libmicrohttpd now and then puts off until the next
+     * event: the deadline makes one. */
+    int64_t wait_ms = server->limits.idle_timeout_ms + server->limits.request_timeout_ms;
+    server_deadline_set(connection, server_now_ms() +
+                                        (code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? wait_ms : BROKEN_MS));
     pthread_mutex_unlock(&server->lock);
 }
 
@@ -261,15 +265,16 @@ static bool address_is_loopback(const struct sockaddr *address) {
 static int listen_on(const struct addrinfo *found, int *out_port) {
     FD_AUTO fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     const int yes = 1;
-    struct sockaddr_storage bound;
+    struct sockaddr_storage bound = {0};
     socklen_t size = sizeof bound;
     if (fd < 0) return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes); /* a restart does not wait for TIME_WAIT */
     if (bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
         getsockname(fd, (struct sockaddr *)&bound, &size) < 0)
         return -1;
-    *out_port = ntohs(bound.ss_family == AF_INET ? ((struct sockaddr_in *)&bound)->sin_port
-                                                 : ((struct sockaddr_in6 *)&bound)->sin6_port);
+    const struct sockaddr_in *bound4 = (const void *)&bound;
+    const struct sockaddr_in6 *bound6 = (const void *)&bound;
+    *out_port = ntohs(bound.ss_family == AF_INET ? bound4->sin_port : bound6->sin6_port);
     return fd_take(&fd);
 }
 

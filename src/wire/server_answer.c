@@ -20,13 +20,15 @@ static struct MHD_Response *with_house_headers(struct MHD_Response *response) {
 }
 
 struct MHD_Response *server_response(const char *content_type, Buffer *body) {
-    bool empty = !body || body->size == 0;
-    if (empty && body) buffer_free(body);
-    struct MHD_Response *response =
-        empty ? MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT)
-              : MHD_create_response_from_buffer(body->size, body->data, MHD_RESPMEM_MUST_FREE);
-    with_house_headers(response);
-    if (body) *body = (Buffer){0};
+    Buffer taken = {0};
+    if (body) {
+        taken = *body;
+        *body = (Buffer){0};
+    }
+    if (taken.size == 0) buffer_free(&taken);
+    struct MHD_Response *response = with_house_headers(
+        taken.size ? MHD_create_response_from_buffer(taken.size, taken.data, MHD_RESPMEM_MUST_FREE)
+                   : MHD_create_response_from_buffer(0, (void *)"", MHD_RESPMEM_PERSISTENT));
     if (content_type) server_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, content_type);
     return response;
 }

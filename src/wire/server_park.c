@@ -99,8 +99,8 @@ static ssize_t stream_read(void *context, uint64_t position, char *out, size_t r
     pthread_mutex_lock(&server->lock);
     size_t left = connection->stream.size - connection->stream_sent;
     ssize_t result = 0;
-    if (connection->stream_broken) {
-        result = MHD_CONTENT_READER_END_WITH_ERROR;
+    if (connection->stream_broken) { /* writing the end fails, and that closes */
+        result = MHD_CONTENT_READER_END_OF_STREAM;
     } else if (left) {
         result = (ssize_t)(left < room ? left : room);
         memcpy(out, connection->stream.data + connection->stream_sent, (size_t)result);

@@ -33,6 +33,13 @@ static ssize_t on_pull(gnutls_transport_ptr_t context, void *out, size_t room) {
     return -1;
 }
 
+/* As GnuTLS does it itself; it has one context for both ways. */
+static ssize_t on_push(gnutls_transport_ptr_t context, const giovec_t *parts, int count) {
+    const ServerConnection *connection = context;
+    struct msghdr message = {.msg_iov = (struct iovec *)parts, .msg_iovlen = (size_t)count};
+    return sendmsg(connection->fd, &message, MSG_NOSIGNAL);
+}
+
 static int on_pull_timeout(gnutls_transport_ptr_t context, unsigned timeout_ms) {
     const ServerConnection *connection = context;
     struct pollfd ready = {.fd = connection->fd, .events = POLLIN};
@@ -44,8 +51,8 @@ void server_shake_begin(ServerConnection *connection) {
         MHD_get_connection_info(connection->mhd, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     if (!info || !info->tls_session) return; /* plain HTTP */
     connection->session = info->tls_session;
-    gnutls_transport_set_ptr2(connection->session, connection,
-                              (gnutls_transport_ptr_t)(intptr_t)connection->fd);
+    gnutls_transport_set_ptr(connection->session, connection);
+    gnutls_transport_set_vec_push_function(connection->session, on_push);
     gnutls_transport_set_pull_function(connection->session, on_pull);
     gnutls_transport_set_pull_timeout_function(connection->session, on_pull_timeout);
 }

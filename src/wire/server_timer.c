@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -116,10 +117,17 @@ static void deadline_reached(ServerConnection *connection) {
     }
 }
 
+static ServerConnection *marked_connection(uint64_t data) {
+    uintptr_t number = data & ~SHAKING_MARK;
+    ServerConnection *connection;
+    memcpy(&connection, &number, sizeof connection);
+    return connection;
+}
+
 static void event_come(Server *server, uint64_t data) {
     uint64_t drained;
     if (data & SHAKING_MARK)
-        server_shake_go_on((ServerConnection *)(uintptr_t)(data & ~SHAKING_MARK));
+        server_shake_go_on(marked_connection(data));
     else if (data)
         client_left(server, data);
     else if (read(server->wake_fd, &drained, sizeof drained) < 0)
