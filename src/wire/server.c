@@ -262,19 +262,20 @@ static bool address_is_loopback(const struct sockaddr *address) {
     return IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr);
 }
 
+static_assert(offsetof(struct sockaddr_in, sin_port) == offsetof(struct sockaddr_in6, sin6_port),
+              "one place for ports");
+
 static int listen_on(const struct addrinfo *found, int *out_port) {
     FD_AUTO fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     const int yes = 1;
-    struct sockaddr_storage bound = {0};
+    struct sockaddr_in6 bound = {0}; /* the port stands at the same place in an IPv4 address */
     socklen_t size = sizeof bound;
     if (fd < 0) return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes); /* a restart does not wait for TIME_WAIT */
     if (bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0 ||
         getsockname(fd, (struct sockaddr *)&bound, &size) < 0)
         return -1;
-    const struct sockaddr_in *bound4 = (const void *)&bound;
-    const struct sockaddr_in6 *bound6 = (const void *)&bound;
-    *out_port = ntohs(bound.ss_family == AF_INET ? bound4->sin_port : bound6->sin6_port);
+    *out_port = ntohs(bound.sin6_port);
     return fd_take(&fd);
 }
 
