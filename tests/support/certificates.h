@@ -1,4 +1,4 @@
-/* Authority: certificate authorities and identities made on the spot, as PEM texts in memory. */
+/* Certificates: authorities and identities made on the spot, as PEM texts in memory. */
 #pragma once
 #include "support/test.h"
 
