@@ -98,8 +98,9 @@ static ssize_t stream_read(void *context, uint64_t position, char *out, size_t r
     Server *server = connection->server;
     pthread_mutex_lock(&server->lock);
     size_t left = connection->stream.size - connection->stream_sent;
+    bool said_all = left == 0 && (connection->stream_ends || server->stopping);
     ssize_t result = 0;
-    if (connection->stream_broken) { /* writing the end fails, and that closes */
+    if (said_all || connection->stream_broken) { /* of a broken one writing the end fails, and that closes */
         result = MHD_CONTENT_READER_END_OF_STREAM;
     } else if (left) {
         result = (ssize_t)(left < room ? left : room);
@@ -109,8 +110,6 @@ static ssize_t stream_read(void *context, uint64_t position, char *out, size_t r
             buffer_clear(&connection->stream);
             connection->stream_sent = 0;
         }
-    } else if (connection->stream_ends || server->stopping) {
-        result = MHD_CONTENT_READER_END_OF_STREAM;
     } else {
         server_suspend(connection, SERVER_SILENT, server->limits.heartbeat_ms);
     }

@@ -1,12 +1,13 @@
-/* What a service answers when its version is asked for: the first line is a JSON pointer, as a plan may have it,
- * the rest the answer — as JSON, and as text that is searched with patterns of plans. Whatever is found is
- * short, ended and printable. */
+/* What a service answers when its version is asked for: the first line is a JSON pointer, as a plan may have
+ * it, the rest the answer — as JSON, and as text that is searched with patterns of plans. Whatever is found
+ * is short, ended and printable. */
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "host/check/json_pointer.h"
 #include "host/check/version_text.h"
 #include <assert.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -21,7 +22,9 @@ static void check_version(const char *version) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size > 4096) return 0;
-    FREE_AUTO char *text = strndup((const char *)data, size);
+    FREE_AUTO char *text = calloc(1, size + 1);
+    assert(text);
+    if (size > 0) memcpy(text, data, size);
     char *answer = strchr(text, '\n');
     if (!answer) return 0;
     *answer++ = '\0';

@@ -52,8 +52,9 @@ static inline X509 *authority_certificate(EVP_PKEY *key, const char *name, long 
 static inline char *authority_text(BIO *bio) {
     char *bytes;
     long size = BIO_get_mem_data(bio, &bytes);
-    char *text = strndup(bytes, (size_t)size);
+    char *text = calloc(1, (size_t)size + 1);
     assert_non_null(text);
+    memcpy(text, bytes, (size_t)size); /* they do not end in NUL */
     BIO_free(bio);
     return text;
 }

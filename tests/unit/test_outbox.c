@@ -126,11 +126,10 @@ static void test_a_damaged_one_needs_a_person(void **state) {
     static const char *const texts[] = {
         "nonsense\n",
         "{}\n",
-        "{\"change\":\"C\",\"heard\":0,\"outbox\":2}\n",
-        "{\"change\":\"C\",\"heard\":0,\"outbox\":1}\n{\"event\":{},\"number\":2}\n",
-        "{\"change\":\"C\",\"heard\":0,\"outbox\":1}\n{\"number\":1}\n",
-        "{\"change\":\"C\",\"heard\":0,\"outbox\":1}\n{\"event\":{},\"number\":1}\n{\"event\":{},\"number\":"
-        "1}\n"};
+        "{\"change\":\"C\",\"outbox\":2}\n",
+        "{\"change\":\"C\",\"outbox\":1}\n{\"event\":{},\"number\":2}\n",
+        "{\"change\":\"C\",\"outbox\":1}\n{\"number\":1}\n",
+        "{\"change\":\"C\",\"outbox\":1}\n{\"event\":{},\"number\":1}\n{\"event\":{},\"number\":1}\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         Outbox *outbox = NULL;
         Error error = {0};

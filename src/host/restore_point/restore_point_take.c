@@ -350,7 +350,10 @@ static size_t count_differences(const RestorePointPart *part, const Tree *then) 
         int order = !is ? 1 : !was ? -1 : strcmp(is->path, was->path);
         i += order <= 0;
         j += order >= 0;
-        if (order != 0 || !same_now(is, was)) count += scope_covers(&scope, order > 0 ? was->path : is->path);
+        const TreeEntry *entry = order > 0 ? was : is;
+        assert(entry);
+        if (order == 0 && was && same_now(entry, was)) continue;
+        count += scope_covers(&scope, entry->path);
     }
     return count;
 }
