@@ -12,7 +12,12 @@
 
 /* A watch reports at once, soon again, then at doubling distances: a short soak need not wait for its
  * evidence. */
-enum { HEALTH_REPORT_FIRST_MS = 50, HEALTH_REPORT_MS = 2000 };
+enum {
+    HEALTH_REPORT_FIRST_MS = 50,
+    HEALTH_REPORT_MS = 2000,
+    SELF_ROLLBACK_PAUSE_MS = 15000,
+    IDLE_MS = 60000
+};
 
 typedef struct Queued Queued;
 struct Queued {
@@ -32,13 +37,16 @@ typedef struct LocalHost {
     /* under local->lock: */
     Order order;
     bool order_waiting, closing;
+    bool working; /* an order is under way */
     atomic_bool cancel;
+    Deadline deadline; /* of a host that stands alone; the thread's own */
 } LocalHost;
 
 struct Local {
     HostLink link;
     Arena *arena;
     Clock *clock;
+    bool alone;
     LocalHost *hosts;
     size_t count;
     sem_t preparing;
@@ -118,13 +126,33 @@ static struct timespec in_ms(int64_t ms) {
     return until;
 }
 
+/* How long it may still stand unconfirmed. A far time where nobody but an engine decides that. */
+static int64_t left_ms(LocalHost *host) {
+    if (!host->local->alone || !host_is_armed(host->host)) return INT64_MAX;
+    return host_left_ms(host->host, &host->deadline);
+}
+
+/* Nobody confirmed it in time (I6). What failed is tried again, until an order says otherwise. */
+static void roll_back_by_itself(LocalHost *host) {
+    Error error = {0};
+    if (host_roll_back_by_itself(host->host, &error) == 0) {
+        put_event(host, event_now(host, "host.rolled_back"));
+        return;
+    }
+    struct timespec until = in_ms(SELF_ROLLBACK_PAUSE_MS);
+    pthread_mutex_lock(&host->local->lock);
+    if (!host->order_waiting && !host->closing)
+        pthread_cond_timedwait(&host->wake, &host->local->lock, &until);
+    pthread_mutex_unlock(&host->local->lock);
+}
+
 /* Watch until there is something else to do. */
 static void watch(LocalHost *host) {
     Local *local = host->local;
     Watch *watching = host_watch(host->host, &host->cancel);
     int64_t reported_ms = 0, every_ms = 0;
     pthread_mutex_lock(&local->lock);
-    while (!host->order_waiting && !host->closing) {
+    while (!host->order_waiting && !host->closing && left_ms(host) > 0) {
         pthread_mutex_unlock(&local->lock);
         int64_t wait_ms = watch_look(watching), now_ms = clock_steady_ms(local->clock);
         bool sick = watch_verdict(watching) == VERDICT_FAIL;
@@ -138,7 +166,8 @@ static void watch(LocalHost *host) {
             watching = host_watch(host->host, &host->cancel);
             wait_ms = HEALTH_REPORT_MS;
         }
-        struct timespec until = in_ms(wait_ms);
+        int64_t left = left_ms(host);
+        struct timespec until = in_ms(left < wait_ms ? left : wait_ms);
         pthread_mutex_lock(&local->lock);
         if (!host->order_waiting && !host->closing) pthread_cond_timedwait(&host->wake, &local->lock, &until);
     }
@@ -146,27 +175,38 @@ static void watch(LocalHost *host) {
     watch_free(watching);
 }
 
-static void *live(void *argument) {
-    LocalHost *host = argument;
+/* One thing at a time, with the lock let go meanwhile. */
+static void do_one(LocalHost *host) {
     Local *local = host->local;
-    pthread_mutex_lock(&local->lock);
-    while (!host->closing || host->order_waiting) {
-        if (host->order_waiting) {
-            Order order = host->order;
-            host->order_waiting =
-                false; /* before its answer goes out: the next one may come right after that */
-            pthread_mutex_unlock(&local->lock);
-            carry_out(host, &order);
-            pthread_mutex_lock(&local->lock);
-        } else if (host_is_switched(host->host)) {
-            pthread_mutex_unlock(&local->lock);
-            watch(host);
-            pthread_mutex_lock(&local->lock);
-        } else {
-            pthread_cond_wait(&host->wake, &local->lock);
-        }
+    if (host->order_waiting) {
+        Order order = host->order;
+        host->order_waiting = false; /* before its answer goes out: the next one may come right after that */
+        host->working = true;
+        pthread_mutex_unlock(&local->lock);
+        carry_out(host, &order);
+        pthread_mutex_lock(&local->lock);
+        host->working = false;
+        return;
+    }
+    int64_t left = left_ms(host);
+    if (left > 0 && !host_is_switched(host->host)) { /* it has nothing to do, or its switch has failed */
+        struct timespec until = in_ms(left < IDLE_MS ? left : IDLE_MS);
+        pthread_cond_timedwait(&host->wake, &local->lock, &until);
+        return;
     }
     pthread_mutex_unlock(&local->lock);
+    if (left > 0)
+        watch(host);
+    else
+        roll_back_by_itself(host);
+    pthread_mutex_lock(&local->lock);
+}
+
+static void *live(void *argument) {
+    LocalHost *host = argument;
+    pthread_mutex_lock(&host->local->lock);
+    while (!host->closing || host->order_waiting) do_one(host);
+    pthread_mutex_unlock(&host->local->lock);
     return NULL;
 }
 
@@ -264,7 +304,8 @@ static int open_host(Local *local, const HostLinkLocalSpec *spec, size_t index, 
                     .settled = wanted->settled,
                     .begun = wanted->begun,
                     .clock = spec->clock,
-                    .say = {put_event, put_progress, host}};
+                    .say = {put_event, put_progress, host},
+                    .fetch = wanted->fetch};
     if (host_open(&own, &host->host, error) < 0) return error_prefix(error, "%s", host->name);
     if (host_rolled_back_by_itself(host->host) && !wanted->settled)
         put_event(host, event_now(host, "host.rolled_back"));
@@ -317,6 +358,7 @@ int host_link_local_open(const HostLinkLocalSpec *spec, HostLink **out, Error *e
     local->link = (HostLink){local_submit, local_cancel, local_receive, NULL, local_close};
     local->arena = arena_new();
     local->clock = spec->clock;
+    local->alone = spec->alone;
     local->hosts = ARENA_ARRAY(local->arena, spec->host_count, LocalHost);
     local->last = &local->first;
     sem_init(&local->preparing, 0, parallel_workers());
@@ -328,4 +370,16 @@ int host_link_local_open(const HostLinkLocalSpec *spec, HostLink **out, Error *e
     }
     *out = &local->link;
     return 0;
+}
+
+bool host_link_local_is_settled(HostLink *link) {
+    Local *local = (Local *)link;
+    bool settled = true;
+    pthread_mutex_lock(&local->lock);
+    for (size_t i = 0; i < local->count; i++) {
+        LocalHost *host = &local->hosts[i];
+        settled &= !host->order_waiting && !host->working && host_is_settled(host->host);
+    }
+    pthread_mutex_unlock(&local->lock);
+    return settled;
 }

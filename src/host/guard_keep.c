@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "host/deadline.h"
 #include "host/host.h"
 #include "host/ledger.h"
 #include "host/release.h"
@@ -17,21 +18,6 @@ enum { LOOK_MS = 500, ATTEMPTS = 20, ATTEMPT_PAUSE_MS = 15000, LOCK_TRIES = 100,
 static bool is_armed(const Ledger *ledger) {
     return ledger->change && ledger->confirm_by_ms && !ledger->confirmed && !ledger->committed &&
            !ledger->rolled_back;
-}
-
-/* Time left by the steady clock, so that a wall clock that is set meanwhile neither hurries nor delays it. */
-typedef struct Deadline {
-    int64_t confirm_by_ms; /* the ledger's, by the wall clock */
-    int64_t until_ms;      /* the same moment by the steady clock */
-    int failures;          /* of rolling back: a full disk or a busy store may pass */
-} Deadline;
-
-static int64_t left_ms(Deadline *deadline, int64_t confirm_by_ms) {
-    Clock *clock = clock_system();
-    int64_t steady_ms = clock_steady_ms(clock);
-    if (deadline->confirm_by_ms != confirm_by_ms)
-        *deadline = (Deadline){confirm_by_ms, steady_ms + confirm_by_ms - clock_wall_ms(clock), 0};
-    return deadline->until_ms - steady_ms;
 }
 
 static int roll_back(const char *root, int dir, const Ledger *ledger, Arena *arena, Error *error) {
@@ -56,19 +42,24 @@ static int roll_back(const char *root, int dir, const Ledger *ledger, Arena *are
     return result;
 }
 
+typedef struct Guard {
+    Deadline deadline;
+    int failures; /* of rolling back: a full disk or a busy store may pass */
+} Guard;
+
 /* 1: look again later; 0: no guard is needed any more. */
-static int look(const char *root, int dir, int upkeep, Deadline *deadline, Error *error) {
+static int look(const char *root, int dir, int upkeep, Guard *guard, Error *error) {
     ARENA_AUTO arena = arena_new();
     Ledger ledger;
     if (ledger_load(arena, upkeep, &ledger, error) < 0) return -1;
     int result = 0;
     if (is_armed(&ledger)) {
         result = 1;
-        if (left_ms(deadline, ledger.confirm_by_ms) <= 0) {
+        if (deadline_left_ms(&guard->deadline, ledger.confirm_by_ms, clock_system()) <= 0) {
             result = roll_back(root, dir, &ledger, arena, error);
             if (result < 0 && error->number == EWOULDBLOCK) {
                 result = 1; /* an engine is at it: the choice is its */
-            } else if (result < 0 && ++deadline->failures < ATTEMPTS) {
+            } else if (result < 0 && ++guard->failures < ATTEMPTS) {
                 result = 1;
                 clock_sleep_ms(ATTEMPT_PAUSE_MS);
             }
@@ -83,7 +74,7 @@ int guard_keep(const char *root, Error *error) {
     FD_AUTO upkeep = dir < 0 ? -1 : file_open_no_links(dir, ".upkeep", O_RDONLY | O_DIRECTORY, 0);
     FD_AUTO lock =
         upkeep < 0 ? -1 : openat(upkeep, "guard.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    Deadline deadline = {0};
+    Guard guard = {0};
     int again;
     if (lock < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot guard %s", root);
     if (file_check_private(upkeep, root, error) < 0) return -1;
@@ -92,6 +83,6 @@ int guard_keep(const char *root, Error *error) {
         if (i == LOCK_TRIES) return 0;
         clock_sleep_ms(LOCK_LOOK_MS);
     }
-    while ((again = look(root, dir, upkeep, &deadline, error)) > 0) clock_sleep_ms(LOOK_MS);
+    while ((again = look(root, dir, upkeep, &guard, error)) > 0) clock_sleep_ms(LOOK_MS);
     return again;
 }

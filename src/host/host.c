@@ -181,6 +181,13 @@ bool host_is_armed(const Host *host) {
     return ledger->confirm_by_ms && !ledger->confirmed && !ledger->committed && !ledger->rolled_back;
 }
 
+int64_t host_left_ms(const Host *host, Deadline *deadline) {
+    assert(host_is_armed(host));
+    return deadline_left_ms(deadline, host->ledger.confirm_by_ms, host->spec.clock);
+}
+
+bool host_is_settled(const Host *host) { return host->ledger.committed || host->ledger.rolled_back; }
+
 bool host_rolled_back_by_itself(const Host *host) {
     return host->ledger.rolled_back && host->ledger.by_itself;
 }

@@ -1,7 +1,7 @@
 /* Host: carrying out orders on one host — a root directory, its lock, its ledger, and the steps of each
  * order.
  *
- *   PREPARE   check  stage  back_up  prove               the service runs on, untouched
+ *   PREPARE   fetch  check  stage  back_up  prove               the service runs on, untouched
  *   SWITCH    arm  stop  final_copy  activate  start  probe
  *   CONFIRM   confirm
  *   COMMIT    commit
@@ -17,9 +17,11 @@
 #pragma once
 #include "base/clock.h"
 #include "base/error.h"
+#include "host/deadline.h"
 #include "host/watch.h"
 #include "model/order.h"
 #include "model/plan.h"
+#include "package/progress.h"
 #include <jansson.h>
 #include <stdatomic.h>
 #include <stdint.h>
@@ -34,6 +36,12 @@ typedef struct HostSay {
     void *context;
 } HostSay;
 
+/* Where the package is when it is not there yet: brings plan->package.file, or says why not. */
+typedef struct HostFetch {
+    int (*fetch)(void *context, const ProgressWish *wish, Error *error); /* NULL: the file is there */
+    void *context;
+} HostFetch;
+
 typedef struct HostSpec {
     const Plan *plan; /* of this host (plan_for_host); must outlive it */
     const char *change;
@@ -46,6 +54,7 @@ typedef struct HostSpec {
     const char *const *guard; /* command line of its guard (guard.h), NULL-ended; NULL: it has none */
     Clock *clock;
     HostSay say;
+    HostFetch fetch;
 } HostSpec;
 
 typedef struct Host Host;
@@ -67,10 +76,18 @@ int host_roll_back_by_itself(Host *host, Error *error);
 bool host_is_switched(const Host *host);
 /* Its dead man's switch runs: nobody has confirmed it yet. */
 bool host_is_armed(const Host *host);
+/* Milliseconds until it has to roll back by itself; only while it is armed. */
+int64_t host_left_ms(const Host *host, Deadline *deadline);
+/* This change is over here: committed or rolled back. */
+bool host_is_settled(const Host *host);
 /* It rolled back by itself, because nobody confirmed it in time. */
 bool host_rolled_back_by_itself(const Host *host);
 /* A watch over the new version, begun. Caller frees; `cancel` must outlive it. */
 Watch *host_watch(const Host *host, const atomic_bool *cancel);
+
+/* Does the host at `root` know of `change`, as the one under way or the one last accepted? 1, 0, or -1 when
+ * that cannot be read. */
+int host_has_trace(const char *root, const char *change);
 
 /* What putting the data back to the exact copy would set aside: files changed since, and when that copy was
  * taken. */

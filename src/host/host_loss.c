@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "host/host_room.h"
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -30,20 +31,39 @@ static bool is_of(const Ledger *ledger, const char *change) {
     return ledger->change && strcmp(ledger->change, change) == 0;
 }
 
-int host_loss(const char *root, const char *change, HostLoss *out, Error *error) {
-    ARENA_AUTO arena = arena_new();
+/* The ledger of `change`: the one under way or the one kept as accepted; of another change where there is
+ * none. The caller frees it when that is 0. */
+static int find_ledger(Arena *arena, const char *root, const char *change, Ledger *out, Error *error) {
     FD_AUTO dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     FD_AUTO upkeep = dir < 0 ? -1 : file_open_no_links(dir, ".upkeep", O_RDONLY | O_DIRECTORY, 0);
-    Ledger ledger;
-    if (upkeep < 0) return error_set(error, ERROR_INVALID, "%s is no host of Upkeep's", root);
-    if (ledger_load(arena, upkeep, &ledger, error) < 0) return -1;
-    if (!is_of(&ledger, change)) {
-        ledger_free(&ledger);
-        if (ledger_load_accepted(arena, upkeep, &ledger, error) < 0) return -1;
+    if (upkeep < 0) {
+        error_set(error, ERROR_INVALID, "%s is no host of Upkeep's", root);
+        if (error) error->number = ENOENT;
+        return -1;
     }
+    if (ledger_load(arena, upkeep, out, error) < 0) return -1;
+    if (is_of(out, change)) return 0;
+    ledger_free(out);
+    return ledger_load_accepted(arena, upkeep, out, error);
+}
+
+int host_loss(const char *root, const char *change, HostLoss *out, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    Ledger ledger;
+    if (find_ledger(arena, root, change, &ledger, error) < 0) return -1;
     int result = is_of(&ledger, change)
                      ? look(&ledger, root, out, error)
                      : error_set(error, ERROR_REFUSED, "%s has been upgraded by another change since", root);
     ledger_free(&ledger);
     return result;
+}
+
+int host_has_trace(const char *root, const char *change) {
+    ARENA_AUTO arena = arena_new();
+    Ledger ledger;
+    Error error = {0};
+    if (find_ledger(arena, root, change, &ledger, &error) < 0) return error.number == ENOENT ? 0 : -1;
+    int found = is_of(&ledger, change);
+    ledger_free(&ledger);
+    return found;
 }

@@ -26,6 +26,19 @@ static int open_package(const Host *host, Package **out, Error *error) {
     return 0;
 }
 
+/* ---- fetch */
+
+static bool needs_fetch(const Host *host) { return host->spec.fetch.fetch != NULL; }
+
+static const char *describe_fetch(const Host *host) {
+    return arena_printf(host->arena, "-> %s", host->spec.plan->package.file);
+}
+
+static int run_fetch(Host *host, Error *error) {
+    ProgressWish wish = {host_progress, host, host->cancel};
+    return host->spec.fetch.fetch(host->spec.fetch.context, &wish, error);
+}
+
 /* ---- check */
 
 typedef struct Checking {
@@ -246,6 +259,7 @@ static int run_prove(Host *host, Error *error) {
 }
 
 const HostStep host_steps_prepare[] = {
+    {"fetch", needs_fetch, describe_fetch, NULL, run_fetch},
     {"check", NULL, NULL, NULL, run_check},
     {"stage", NULL, describe_stage, NULL, run_stage},
     {"back_up", has_anything, NULL, NULL, run_back_up},

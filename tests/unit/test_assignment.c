@@ -1,6 +1,6 @@
 /* The engine at one end, a real host at the other, and between them an agent and messages that get lost, come
  * twice, or cost the agent its life. */
-#include "agent/agent.h"
+#include "agent/assignment.h"
 #include "engine/host_link_remote.h"
 #include "journal/journal_memory.h"
 #include "support/sample_run.h"
@@ -52,26 +52,26 @@ static int exchange(void *context, const json_t *reports, json_t **answer, Error
     return error_set(error, ERROR_SYSTEM, "%s", "the answer was lost");
 }
 
-static Agent *open_agent(Fleet *fleet) {
-    Agent *agent = NULL;
+static Assignment *open_assignment(Fleet *fleet) {
+    Assignment *assignment = NULL;
     Error error = {0};
-    AgentSpec spec = {.host = fleet->local, .dir = fleet->folder->fd, .controller = {exchange, fleet}};
-    if (agent_open(&spec, &agent, &error) < 0) fail_msg("%s", error.en);
-    return agent;
+    AssignmentSpec spec = {.host = fleet->local, .dir = fleet->folder->fd, .controller = {exchange, fleet}};
+    if (assignment_open(&spec, &assignment, &error) < 0) fail_msg("%s", error.en);
+    return assignment;
 }
 
 static void *be_agent(void *context) {
     Fleet *fleet = context;
-    Agent *agent = open_agent(fleet);
+    Assignment *assignment = open_assignment(fleet);
     while (!atomic_load(&fleet->stop)) {
         if (happens(fleet, fleet->trouble)) { /* it is started again, and remembers what stands on the disk */
-            agent_close(agent);
-            agent = open_agent(fleet);
+            assignment_close(assignment);
+            assignment = open_assignment(fleet);
             fleet->died++;
         }
-        agent_turn(agent, 5, NULL);
+        assignment_turn(assignment, 5, NULL);
     }
-    agent_close(agent);
+    assignment_close(assignment);
     return NULL;
 }
 
@@ -100,7 +100,7 @@ static RolloutOutcome carry_out(Fleet *fleet, Journal *journal, const char *vers
     return outcome;
 }
 
-static void test_an_agent_carries_a_change_out(void **state) {
+static void test_an_assignment_carries_a_change_out(void **state) {
     JOURNAL_AUTO journal = journal_memory_new();
     Fleet fleet = {.folder = *state};
     sample_pack_version(*state, "1.0", true);
@@ -168,13 +168,13 @@ static void test_answers_that_make_no_sense_are_errors_and_order_nothing(void **
     SampleRun run = sample_run_open(*state, journal, "1.0", "");
     assert_done(change_load(journal, run.arena, run.change, &run.rollout, error));
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        Agent *agent = NULL;
-        AgentSpec spec = {.host = sample_run_local(&run),
-                          .dir = ((TestFolder *)*state)->fd,
-                          .controller = {answer_oddly, (void *)texts[i]}};
-        assert_done(agent_open(&spec, &agent, error));
-        if (agent_turn(agent, 0, NULL) == 0) fail_msg("taken: %s", texts[i]);
-        agent_close(agent);
+        Assignment *assignment = NULL;
+        AssignmentSpec spec = {.host = sample_run_local(&run),
+                               .dir = ((TestFolder *)*state)->fd,
+                               .controller = {answer_oddly, (void *)texts[i]}};
+        assert_done(assignment_open(&spec, &assignment, error));
+        if (assignment_turn(assignment, 0, NULL) == 0) fail_msg("taken: %s", texts[i]);
+        assignment_close(assignment);
     }
     assert_false(sample_stands(*state, "root/releases/1.0"));
     sample_run_close(&run);
@@ -182,10 +182,10 @@ static void test_answers_that_make_no_sense_are_errors_and_order_nothing(void **
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        test_in_folder(test_an_agent_carries_a_change_out),
+        test_in_folder(test_an_assignment_carries_a_change_out),
         test_in_folder(test_an_agent_puts_a_sick_version_back),
         test_in_folder(test_lost_and_repeated_messages_and_dying_agents_change_nothing),
         test_in_folder(test_answers_that_make_no_sense_are_errors_and_order_nothing),
     };
-    return cmocka_run_group_tests_name("agent", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("assignment", tests, NULL, NULL);
 }

@@ -1,0 +1,17 @@
+/* Deadline: how much time a switched host has left to be confirmed, whatever happens to its wall clock.
+ *
+ * The ledger says until when, by the wall clock, because that outlives processes and reboots. Whoever waits
+ * keeps one of these: it learns the moment once and then counts by the steady clock, so a wall clock that is
+ * set meanwhile neither hurries a rollback nor delays it. Zero-initialise it.
+ */
+#pragma once
+#include "base/clock.h"
+
+typedef struct Deadline {
+    int64_t confirm_by_ms; /* the ledger's, by the wall clock */
+    int64_t until_ms;      /* the same moment by the steady clock */
+} Deadline;
+
+/* Milliseconds left until `confirm_by_ms` (> 0); 0 or less: it has passed. Another moment than the last one
+ * asked for is learnt anew. */
+int64_t deadline_left_ms(Deadline *deadline, int64_t confirm_by_ms, Clock *clock);
