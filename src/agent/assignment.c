@@ -27,8 +27,8 @@ int assignment_open(const AssignmentSpec *spec, Assignment **out, Error *error) 
         assignment_close(assignment);
         return -1;
     }
-    /* Where it fails, the order that needs it says so. */
-    host_link_local_open(&assignment->spec.host, &assignment->link, NULL);
+    if (spec->refusal.kind == ERROR_NONE) /* where it fails, the order that needs it says so */
+        host_link_local_open(&assignment->spec.host, &assignment->link, NULL);
     *out = assignment;
     return 0;
 }
@@ -72,7 +72,7 @@ bool assignment_has_reports(const Assignment *assignment) {
 
 bool assignment_is_over(const Assignment *assignment) {
     if (assignment_has_reports(assignment)) return false;
-    return assignment->link && host_link_local_is_settled(assignment->link);
+    return assignment->link ? host_link_local_is_settled(assignment->link) : assignment->order[0] != '\0';
 }
 
 /* ---- from the controller to the host */
@@ -95,8 +95,9 @@ static int read_order(const json_t *said, Order *out, Error *error) {
 /* The host could not even be opened. Where this change has never been, there is nothing to put back. */
 static int answer_for_host(Assignment *assignment, const Order *order, const Error *why, Error *error) {
     const HostLinkLocalSpec *spec = &assignment->spec.host;
+    const Plan *plan = spec->hosts[0].plan; /* NULL: it could not even be read */
     bool done =
-        order->kind == ORDER_ROLLBACK && host_has_trace(spec->hosts[0].plan->service.root, spec->change) == 0;
+        order->kind == ORDER_ROLLBACK && plan && host_has_trace(plan->service.root, spec->change) == 0;
     char time[CLOCK_TEXT_SIZE];
     clock_to_text(clock_wall_ms(spec->clock), time);
     json_t *event = json_object();
@@ -115,9 +116,10 @@ static int answer_for_host(Assignment *assignment, const Order *order, const Err
 
 /* 1: it is open; 0: it cannot be, and `order` is answered; -1: not now. */
 static int open_host(Assignment *assignment, const Order *order, Error *error) {
-    Error why = {0};
+    Error why = assignment->spec.refusal;
     int64_t now_ms = clock_steady_ms(clock_system());
-    if (assignment->link || host_link_local_open(&assignment->spec.host, &assignment->link, &why) == 0) {
+    if (assignment->link || (why.kind == ERROR_NONE &&
+                             host_link_local_open(&assignment->spec.host, &assignment->link, &why) == 0)) {
         assignment->busy_since_ms = 0;
         return 1;
     }

@@ -32,6 +32,7 @@ typedef struct AssignmentController {
 
 typedef struct AssignmentSpec {
     HostLinkLocalSpec host; /* exactly one */
+    Error refusal;          /* kind not ERROR_NONE: why this host will do nothing for this change */
     int dir;                /* where the outbox stands; must outlive the assignment */
     AssignmentController controller;
 } AssignmentSpec;
@@ -54,5 +55,5 @@ bool assignment_has_reports(const Assignment *assignment);
 int assignment_exchange(Assignment *assignment, Error *error);
 /* Collect, then exchange. */
 int assignment_turn(Assignment *assignment, int64_t wait_ms, Error *error);
-/* The change is over on this host, and everything about it was heard. */
+/* The change is over on this host, or was never begun, and everything about it was heard. */
 bool assignment_is_over(const Assignment *assignment);
