@@ -1,6 +1,7 @@
 #include "engine/host_link_remote.h"
 #include "base/arena.h"
 #include "base/json.h"
+#include "base/text_index.h"
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -29,7 +30,7 @@ typedef struct Remote {
     Arena *arena;
     HostLinkRemoteSpec spec;
     Box *boxes;
-    size_t count;
+    TextIndex *index;     /* of the boxes by their hosts' names */
     pthread_mutex_t lock; /* of what follows, and of the boxes */
     pthread_cond_t reported;
     Queued *first, **last;
@@ -37,9 +38,8 @@ typedef struct Remote {
 } Remote;
 
 static Box *find(const Remote *remote, const char *host) {
-    for (size_t i = 0; host && i < remote->count; i++)
-        if (strcmp(remote->boxes[i].host, host) == 0) return &remote->boxes[i];
-    return NULL;
+    size_t index = host ? text_index_find(remote->index, host) : TEXT_INDEX_NONE;
+    return index == TEXT_INDEX_NONE ? NULL : &remote->boxes[index];
 }
 
 /* ---- for the engine */
@@ -74,6 +74,7 @@ static void remote_heard(HostLink *link, const char *host, int64_t number) {
     pthread_mutex_lock(&remote->lock);
     if (number > box->heard) box->heard = number;
     pthread_mutex_unlock(&remote->lock);
+    if (remote->spec.heard) remote->spec.heard(remote->spec.context, box->host, number);
 }
 
 static struct timespec in_ms(int64_t ms) {
@@ -120,16 +121,19 @@ int host_link_remote_open(const HostLinkRemoteSpec *spec, HostLink **out, Error 
     if (!remote) abort();
     *remote = (Remote){.link = {remote_submit, remote_cancel, remote_receive, remote_heard, remote_close},
                        .arena = arena_new(),
-                       .spec = *spec,
-                       .count = spec->rollout->host_count};
+                       .spec = *spec};
     remote->spec.rollout = NULL;
     remote->last = &remote->first;
-    remote->boxes = ARENA_ARRAY(remote->arena, remote->count, Box);
-    for (size_t i = 0; i < remote->count; i++)
+    size_t count = spec->rollout->host_count;
+    remote->boxes = ARENA_ARRAY(remote->arena, count, Box);
+    remote->index = text_index_new(remote->arena, count);
+    for (size_t i = 0; i < count; i++) {
         remote->boxes[i] = (Box){.host = arena_strdup(remote->arena, spec->rollout->hosts[i].name),
                                  .order = spec->rollout->hosts[i].order,
                                  .taken = spec->rollout->hosts[i].report_number,
                                  .heard = spec->rollout->hosts[i].report_number};
+        text_index_add(remote->index, remote->boxes[i].host, i);
+    }
     pthread_mutex_init(&remote->lock, NULL);
     pthread_condattr_t attributes;
     pthread_condattr_init(&attributes);

@@ -23,6 +23,8 @@ typedef struct HostLinkRemoteSpec {
     Clock *clock;
     /* Something new waits for `host`: end its parked poll. Called in the engine's thread; may be NULL. */
     void (*wake)(void *context, const char *host);
+    /* Its reports up to `number` stand in the journal now. In the engine's thread; may be NULL. */
+    void (*heard)(void *context, const char *host, int64_t number);
     void *context;
 } HostLinkRemoteSpec;
 
