@@ -24,7 +24,7 @@ static int setup(void **state) {
     room->hosts[0] = (RolloutHost){.name = "a"};
     room->hosts[1] = (RolloutHost){.name = "b", .report_number = 5};
     room->rollout = (Rollout){.hosts = room->hosts, .host_count = 2};
-    HostLinkRemoteSpec spec = {&room->rollout, clock_system(), wake, room};
+    HostLinkRemoteSpec spec = {&room->rollout, clock_system(), wake, NULL, room};
     *state = room;
     return host_link_remote_open(&spec, &room->link, NULL);
 }
