@@ -1,4 +1,5 @@
 #include "base/text_index.h"
+#include "base/text_map.h"
 #include <assert.h>
 #include <string.h>
 
@@ -21,16 +22,9 @@ TextIndex *text_index_new(Arena *arena, size_t texts) {
     return index;
 }
 
-/* FNV-1a (Fowler, Noll, Vo), 64 bits. */
-static size_t hash(const char *text) {
-    uint64_t value = UINT64_C(0xCBF29CE484222325);
-    for (; *text; text++) value = (value ^ (unsigned char)*text) * UINT64_C(0x100000001B3);
-    return (size_t)(value ^ (value >> 32));
-}
-
 /* Where it stands, or would. */
 static Slot *slot_of(const TextIndex *index, const char *text) {
-    size_t at = hash(text) & index->mask;
+    size_t at = text_map_hash(text) & index->mask;
     while (index->slots[at].text && strcmp(index->slots[at].text, text) != 0) at = (at + 1) & index->mask;
     return &index->slots[at];
 }

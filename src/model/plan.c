@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/text_index.h"
 #include "model/plan_schema.h"
+#include "model/selector.h"
 #include "model/version.h"
 #include <regex.h>
 #include <signal.h>
@@ -333,9 +334,9 @@ static const char *plain_path(Arena *arena, const char *path) {
     return plain;
 }
 
-/* Each host's root is its own, and so is its name. Every host is compared with all before it at once, and
- * what its look at the plan takes is given back: fleets have many. */
-static int check_hosts(Arena *arena, const Plan *plan, const size_t *stages, Error *error) {
+/* Each host's name is its own, and on `one_machine` so is its root. Every host is compared with all before it
+ * at once, and what its look at the plan takes is given back: fleets have many. */
+static int check_hosts(Arena *arena, const Plan *plan, const size_t *stages, bool one_machine, Error *error) {
     size_t count = plan->hosts.count;
     const char **roots = ARENA_ARRAY(arena, count, const char *);
     TextIndex *names = text_index_new(arena, count), *places = text_index_new(arena, count);
@@ -351,19 +352,15 @@ static int check_hosts(Arena *arena, const Plan *plan, const size_t *stages, Err
         size_t same_root = text_index_add(places, roots[i], i);
         if (same_name != TEXT_INDEX_NONE)
             return error_set(error, ERROR_INVALID, "hosts: “%s” is given twice", host->name);
-        if (same_root != TEXT_INDEX_NONE)
+        if (one_machine && same_root != TEXT_INDEX_NONE)
             return error_set(error, ERROR_INVALID, "hosts: %s and %s have the same root %s",
                              plan->hosts.items[same_root].name, host->name, roots[i]);
     }
     return 0;
 }
 
-static bool matches(const PlanHost *host, const PairList *select) {
-    for (size_t i = 0; i < select->count; i++) {
-        const char *value = pair_find(&host->labels, select->items[i].key);
-        if (!value || strcmp(value, select->items[i].value) != 0) return false;
-    }
-    return true;
+static const char *label_of(const void *host, const char *key) {
+    return pair_find(&((const PlanHost *)host)->labels, key);
 }
 
 int plan_stages(const Plan *plan, size_t *stages, Error *error) {
@@ -375,7 +372,9 @@ int plan_stages(const Plan *plan, size_t *stages, Error *error) {
             stage->hosts.set ? plan_amount_of(&stage->hosts, plan->hosts.count) : plan->hosts.count;
         size_t taken = 0;
         for (size_t i = 0; i < plan->hosts.count && taken < limit; i++) {
-            if (stages[i] != (size_t)NONE || !matches(&plan->hosts.items[i], &stage->select)) continue;
+            if (stages[i] != (size_t)NONE ||
+                !selector_matches(&stage->select, label_of, &plan->hosts.items[i]))
+                continue;
             stages[i] = s;
             taken++;
         }
@@ -389,32 +388,69 @@ int plan_stages(const Plan *plan, size_t *stages, Error *error) {
     return 0;
 }
 
-static int check_plan(Arena *arena, const Plan *plan, Error *error) {
+/* Every row means somebody. (That it does not do both, the schema has seen.) */
+static int check_rows(const Plan *plan, Error *error) {
+    for (size_t i = 0; i < plan->hosts.count; i++)
+        if (!plan->hosts.items[i].name && plan->hosts.items[i].select.count == 0)
+            return error_set(error, ERROR_INVALID, "hosts[%d]: give a “name”, or labels to “select” hosts by",
+                             (int)i + 1);
+    return 0;
+}
+
+/* What can be said while the hosts are still open. */
+static int check_open(const Plan *plan, Error *error) {
     if (plan->package.signatures > (int64_t)plan->package.trust.count)
         return error_set(error, ERROR_INVALID, "package: %d signatures are asked of %d trusted keys",
                          (int)plan->package.signatures, (int)plan->package.trust.count);
-    if (check_service(plan, error) < 0 || check_preflight(plan, error) < 0 || check_health(plan, error) < 0)
+    if (check_rows(plan, error) < 0 || check_service(plan, error) < 0 || check_preflight(plan, error) < 0 ||
+        check_health(plan, error) < 0)
         return -1;
     for (size_t i = 0; i < plan->rollout.stages.count; i++)
         for (size_t j = 0; j < i; j++)
             if (strcmp(plan->rollout.stages.items[i].name, plan->rollout.stages.items[j].name) == 0)
                 return error_set(error, ERROR_INVALID, "rollout.stages: “%s” is given twice",
                                  plan->rollout.stages.items[i].name);
-    size_t *stages = ARENA_ARRAY(arena, plan->hosts.count, size_t);
-    if (plan_stages(plan, stages, error) < 0) return -1;
-    return check_hosts(arena, plan, stages, error);
+    return 0;
 }
 
-int plan_compile(Arena *arena, const char *file, const char *folder, const char *text, size_t size,
-                 Plan **out, Error *error) {
+bool plan_selects(const Plan *plan) {
+    for (size_t i = 0; i < plan->hosts.count; i++)
+        if (!plan->hosts.items[i].name) return true;
+    return false;
+}
+
+/* The stages that it did not give come with checks of their own. */
+static int settle(Arena *arena, Plan *plan, bool one_machine, Error *error) {
+    if (plan_selects(plan))
+        return error_set(error, ERROR_INVALID,
+                         "hosts: they are selected from a controller's inventory; use --server");
+    default_stages(arena, plan);
+    if (check_health(plan, error) < 0) return -1;
+    size_t *stages = ARENA_ARRAY(arena, plan->hosts.count, size_t);
+    if (plan_stages(plan, stages, error) < 0) return -1;
+    return check_hosts(arena, plan, stages, one_machine, error);
+}
+
+int plan_settle(Arena *arena, Plan *plan, Error *error) { return settle(arena, plan, false, error); }
+
+int plan_read(Arena *arena, const char *file, const char *folder, const char *text, size_t size, Plan **out,
+              Error *error) {
     Node *node = NULL;
     Plan *plan = ARENA_NEW(arena, Plan);
     if (node_from_yaml(arena, file, text, size, &node, error) < 0) return -1;
     if (schema_decode(&plan_schema, arena, file, node, plan, error) < 0) return -1;
     resolve_paths(arena, folder, plan);
     name_parts(arena, plan);
-    default_stages(arena, plan);
-    if (check_plan(arena, plan, error) < 0) return error_prefix(error, "%s", file);
+    if (check_open(plan, error) < 0) return error_prefix(error, "%s", file);
+    *out = plan;
+    return 0;
+}
+
+int plan_compile(Arena *arena, const char *file, const char *folder, const char *text, size_t size,
+                 Plan **out, Error *error) {
+    Plan *plan = NULL;
+    if (plan_read(arena, file, folder, text, size, &plan, error) < 0) return -1;
+    if (settle(arena, plan, true, error) < 0) return error_prefix(error, "%s", file);
     *out = plan;
     return 0;
 }
@@ -436,22 +472,28 @@ int plan_with_hosts(Arena *arena, const Plan *plan, size_t count, Plan **out, Er
         host->name = arena_printf(arena, "%.40s.%zu", host->name, i + 1);
         host->root = "/imagined/${host.name}";
     }
-    if (count > 1 && has_stage_of_one(plan)) {
-        other->rollout.stages = (PlanStageList){0};
-        default_stages(arena, other);
-    }
-    if (check_plan(arena, other, error) < 0) return -1;
+    if (count > 1 && has_stage_of_one(plan)) other->rollout.stages = (PlanStageList){0};
+    if (plan_settle(arena, other, error) < 0) return -1;
     *out = other;
     return 0;
 }
 
 json_t *plan_to_json(const Plan *plan) { return schema_encode(&plan_schema, plan); }
 
-int plan_from_json(Arena *arena, const json_t *json, Plan **out, Error *error) {
+int plan_read_json(Arena *arena, const json_t *json, Plan **out, Error *error) {
     Plan *plan = ARENA_NEW(arena, Plan);
     if (schema_decode(&plan_schema, arena, "compiled plan", node_from_json(arena, json), plan, error) < 0)
         return -1;
-    if (check_plan(arena, plan, error) < 0) return error_prefix(error, "compiled plan");
+    name_parts(arena, plan);
+    if (check_open(plan, error) < 0) return error_prefix(error, "compiled plan");
+    *out = plan;
+    return 0;
+}
+
+int plan_from_json(Arena *arena, const json_t *json, Plan **out, Error *error) {
+    Plan *plan = NULL;
+    if (plan_read_json(arena, json, &plan, error) < 0) return -1;
+    if (plan_settle(arena, plan, error) < 0) return error_prefix(error, "compiled plan");
     *out = plan;
     return 0;
 }

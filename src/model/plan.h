@@ -5,6 +5,15 @@
  * plan_from_json() reads it back — the engine runs only that. The plan's digest is the digest of that
  * canonical text with the digest of the package in it: a changed plan or a changed package is another digest.
  *
+ * Where a controller's inventory knows the hosts, a plan may select them by label, and use variables that
+ * stand in the inventory. Such a plan is open until its hosts are known:
+ *
+ *     plan_read() or plan_read_json()     all that can be said without the hosts
+ *     inventory_expand()                  names the hosts (model/inventory.h), and settles the plan
+ *     plan_settle()                       default stages, and all that is checked of hosts and stages
+ *
+ * plan_compile() and plan_from_json() read and settle: a plan that selects hosts is refused by them.
+ *
  * Strings may name ${host.name}, ${service.name}, ${service.root}, ${package.version} and ${vars.NAME};
  * plan_for_host() replaces them for one host. Everything lives in the arena given.
  */
@@ -147,9 +156,10 @@ typedef struct PlanPackage {
     bool downgrade;     /* allowed */
 } PlanPackage;
 
-typedef struct PlanHost {
-    const char *name;
-    const char *root; /* NULL: service.root */
+typedef struct PlanHost { /* a name, or labels to select hosts of the inventory by */
+    const char *name;     /* never NULL once settled */
+    PairList select;      /* never given once settled */
+    const char *root;     /* NULL: service.root */
     PairList labels, vars;
 } PlanHost;
 typedef struct PlanHostList {
@@ -200,10 +210,22 @@ typedef struct Plan {
     const char *on_failure; /* rollback | hold */
 } Plan;
 
-/* Compile the YAML `text` of `file`; relative paths start at `folder` (absolute). ERROR_INVALID with line and
- * column. */
+/* Compile the YAML `text` of `file`; relative paths start at `folder` (absolute). Its hosts are folders of
+ * this one machine, so each needs a root of its own. ERROR_INVALID with line and column. */
 int plan_compile(Arena *arena, const char *file, const char *folder, const char *text, size_t size,
                  Plan **out, Error *error);
+
+/* The same, left open: hosts may be selected, and variables come from the inventory. */
+int plan_read(Arena *arena, const char *file, const char *folder, const char *text, size_t size, Plan **out,
+              Error *error);
+/* Back from what plan_to_json() wrote of an open plan. */
+int plan_read_json(Arena *arena, const json_t *json, Plan **out, Error *error);
+/* An open plan whose hosts all have names: stages it did not give, and every check of hosts and stages, but
+ * that their roots differ: machines of a fleet have theirs in the same place.
+ * Changes `plan`; it is fit for nothing when refused. ERROR_INVALID. */
+int plan_settle(Arena *arena, Plan *plan, Error *error);
+/* Does any row select hosts? */
+bool plan_selects(const Plan *plan);
 
 /* The canonical document (new reference), and back. */
 json_t *plan_to_json(const Plan *plan);
@@ -223,8 +245,9 @@ int plan_for_host(Arena *arena, const Plan *plan, const char *host, const char *
 int plan_with_hosts(Arena *arena, const Plan *plan, size_t count, Plan **out, Error *error);
 
 /* Which stage each host belongs to: stages[i] for plan->hosts.items[i]. A stage takes, of the hosts that no
- * earlier one took and whose labels match `select`, the first `hosts` of them (percentages of the whole plan,
- * rounded up; nothing said: all). ERROR_INVALID when a stage gets none or a host is left over. */
+ * earlier one took and whose labels match `select` (model/selector.h), the first `hosts` of them (percentages
+ * of the whole plan, rounded up; nothing said: all). ERROR_INVALID when a stage gets none or a host is left
+ * over. */
 int plan_stages(const Plan *plan, size_t *stages, Error *error);
 
 /* `amount` of `whole`: a count as it is, a percentage rounded up; at least 1, at most `whole` (which is > 0).

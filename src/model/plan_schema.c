@@ -107,12 +107,15 @@ static const Field package_fields[] = {
 static const Schema package_schema = SCHEMA("package", PlanPackage, package_fields, NULL);
 
 static const Field host_fields[] = {
-    STRING(PlanHost, "name", name, .required = true, .pattern = SCHEMA_NAME),
+    STRING(PlanHost, "name", name, .pattern = SCHEMA_NAME, .text = "one host"),
+    FIELD(PlanHost, PAIRS, "select", select,
+          .text = "all hosts of the controller's inventory whose labels match"),
     STRING(PlanHost, "root", root, .text = "instead of service.root"),
     FIELD(PlanHost, PAIRS, "labels", labels, .text = "what stages select by"),
     FIELD(PlanHost, PAIRS, "vars", vars, .text = "values of ${vars.NAME}"),
 };
-static const Schema host_schema = SCHEMA("host", PlanHost, host_fields, NULL);
+static const char *const host_kinds[] = {"name", "select", NULL};
+static const Schema host_schema = SCHEMA("host", PlanHost, host_fields, host_kinds);
 
 static const Field cpu_fields[] = {
     FIELD(PlanCpu, INTEGER, "cores", cores, .required = true, .minimum = 1, .maximum = 65536)};

@@ -113,7 +113,7 @@ static bool parse_amount(const char *text, unsigned notations, Amount *out) {
 }
 
 /* The one pattern there is, SCHEMA_NAME, without a regular-expression engine. */
-static bool is_name(const char *text) {
+bool schema_is_name(const char *text) {
     size_t length = strlen(text);
     if (length == 0 || length > 64) return false;
     for (size_t i = 0; i < length; i++) {
@@ -139,7 +139,7 @@ static int decode_string(Decoder *decoder, const Field *field, const Node *node,
                   node->text);
         return at(decoder, node, path);
     }
-    if (field->pattern && !is_name(node->text)) {
+    if (field->pattern && !schema_is_name(node->text)) {
         error_set(
             decoder->error, ERROR_INVALID,
             "“%s” is not a name: letters, digits, “.”, “_”, “+” and “-”, beginning with a letter or digit",

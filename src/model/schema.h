@@ -70,6 +70,7 @@ typedef struct Field {
 
 /* Letters, digits, ".", "_", "-"; begins with a letter or digit; at most 64: safe in a path. */
 #define SCHEMA_NAME "^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$"
+bool schema_is_name(const char *text);
 
 struct Schema {
     const char *name;

@@ -28,7 +28,7 @@ LIBRARY_HOMES = {
 MODEL_SYSTEM = {"assert.h", "ctype.h", "errno.h", "inttypes.h", "jansson.h", "limits.h", "regex.h", "signal.h", "stdalign.h", "stdarg.h",
                 "stdbool.h", "stddef.h", "stdint.h", "stdlib.h", "string.h"}
 MODEL_BASE = {"arena", "base64", "buffer", "cleanup", "clock", "digest", "error", "json", "node", "quantity", "text",
-              "text_index"}
+              "text_index", "text_map"}
 MODEL_CALLS_FORBIDDEN = ["getenv", "time", "clock_gettime", "rand", "random", "json_load_file", "json_dump_file",
                          "json_loadfd", "json_dumpfd", "kill", "raise", "sigaction", "clock_system", "clock_sleep_ms",
                          "clock_wall_ms", "clock_steady_ms"]

@@ -161,6 +161,12 @@ def a_stage_that_selects_nobody_is_refused(site):
 
 
 @test
+def hosts_that_a_controller_would_select_are_refused(site):
+    is_invalid(site, write(site, ("  - name: web1\n", "  - select: {role: web}\n")), "controller's inventory", "--server")
+    is_invalid(site, write(site, ("  - name: web1\n", "  - name: web1\n    select: {role: web}\n")), "name, select")
+
+
+@test
 def a_soak_that_reaches_the_confirm_deadline_is_refused(site):
     is_invalid(site, write(site, ("upkeep: 1\n",
                                   "+rollout: {confirm_deadline: 10m, stages: [{name: all, soak: 10m}]}\n")),

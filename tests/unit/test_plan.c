@@ -166,6 +166,16 @@ static void test_a_soak_that_outlives_the_confirm_deadline_is_refused(void **sta
                    "raise rollout.confirm_deadline");
 }
 
+static void test_a_row_means_one_host_or_selects_some(void **state) {
+    (void)state;
+    expect_refused(SERVICE "hosts: [{name: a, select: {role: web}}]\n",
+                   "hosts[1]: exactly one is needed of: name, select");
+    expect_refused(SERVICE "hosts: [{root: /a}]\n", "exactly one is needed of: name, select");
+    expect_refused(SERVICE "hosts: [{}]\n", "hosts[1]: give a “name”");
+    expect_refused(SERVICE "hosts: [{name: a, vars: {port: 1}}, {select: {}}]\n", "hosts[2]: give a “name”");
+    expect_refused(SERVICE "hosts: [{select: {role: web}}]\n", "use --server");
+}
+
 static void test_no_health_is_refused(void **state) {
     (void)state;
     static const char plan[] = "upkeep: 1\n"
@@ -234,6 +244,7 @@ int main(void) {
         cmocka_unit_test(test_a_host_twice_and_two_hosts_in_one_root_are_refused),
         cmocka_unit_test(test_a_stage_that_gets_nobody_or_leaves_somebody_is_refused),
         cmocka_unit_test(test_a_soak_that_outlives_the_confirm_deadline_is_refused),
+        cmocka_unit_test(test_a_row_means_one_host_or_selects_some),
         cmocka_unit_test(test_no_health_is_refused),
         cmocka_unit_test(test_data_paths_that_leave_the_root_are_refused),
         cmocka_unit_test(test_percentages_are_rounded_up_and_never_nobody),
