@@ -23,5 +23,11 @@ int main(int count, char **words) {
     mallopt(M_MMAP_THRESHOLD, RETURNED_AT_ONCE);
     mallopt(M_ARENA_MAX, ALLOCATORS);
     umask(022); /* what is installed must be readable by the user its service runs as, whoever installs it */
-    return cli_main(verbs, count, words);
+    static const CliProgram program = {
+        .name = "upkeep",
+        .about =
+            TEXT("Upkeep carries a software upgrade from a signed package to a verified, archived change."),
+        .state = "/var/lib/upkeep",
+        .verbs = verbs};
+    return cli_main(&program, count, words);
 }

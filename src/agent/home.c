@@ -4,7 +4,6 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "trust/certificate.h"
-#include "trust/key.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +12,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-enum { DOCUMENT_MAX = 16 << 20, KEY_MAX = 16 << 10, NAMES_MAX = 4096 };
+enum { DOCUMENT_MAX = 16 << 20, NAMES_MAX = 4096 };
 
 /* ---- the folder */
 
@@ -100,60 +99,6 @@ int home_set_controller(const Home *home, const char *url, Error *error) {
     JSON_AUTO json = json_object();
     json_set_text(json, "controller", url);
     return replace_json(home->dir, "agent.json", json, error);
-}
-
-/* ---- whom it trusts */
-
-static bool is_key_name(const char *name) {
-    size_t length = strlen(name);
-    return name[0] != '.' && length > 4 && strcmp(name + length - 4, ".pub") == 0;
-}
-
-int home_trust(const Home *home, Arena *arena, StringList *out, Error *error) {
-    if (list_names(home, "trust", is_key_name, arena, out, error) < 0) return -1;
-    for (size_t i = 0; i < out->count; i++)
-        out->items[i] = arena_printf(arena, "%s/trust/%s", home->path, out->items[i]);
-    return 0;
-}
-
-int home_trust_add(const Home *home, const char *path, char *id, size_t id_size, Error *error) {
-    KEY_AUTO key = NULL;
-    BUFFER_AUTO text = {0};
-    FD_AUTO dir = -1;
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    if (!is_key_name(name))
-        return error_set(error, ERROR_INVALID, "%s is not named like a public key: NAME.pub", path);
-    if (key_load_public(path, &key, error) < 0 || file_read(AT_FDCWD, path, KEY_MAX, &text, error) < 0 ||
-        file_open_dir_beneath(home->dir, "trust", 0700, &dir, error) < 0)
-        return -1;
-    ARENA_AUTO arena = arena_new();
-    KEY_AUTO there = NULL;
-    if (key_load_public(arena_printf(arena, "%s/trust/%s", home->path, name), &there, NULL) == 0 &&
-        !key_equal(key, there)) {
-        error_set(error, ERROR_REFUSED, "another key is trusted here as %s already", name);
-        return error_hint(error, "remove it first, or give this one's file another name");
-    }
-    snprintf(id, id_size, "%s", key_id(key));
-    return file_replace(dir, name, text.data, text.size, 0644, error);
-}
-
-int home_trust_remove(const Home *home, const char *name, Error *error) {
-    ARENA_AUTO arena = arena_new();
-    StringList keys;
-    FD_AUTO dir = -1;
-    if (home_trust(home, arena, &keys, error) < 0) return -1;
-    for (size_t i = 0; i < keys.count; i++) {
-        KEY_AUTO key = NULL;
-        const char *file = strrchr(keys.items[i], '/') + 1;
-        bool meant = strcmp(file, name) == 0 || strcmp(file, arena_printf(arena, "%s.pub", name)) == 0;
-        if (key_load_public(keys.items[i], &key, NULL) == 0) meant |= strcmp(key_id(key), name) == 0;
-        if (!meant) continue;
-        if (file_open_dir_beneath(home->dir, "trust", 0700, &dir, error) < 0) return -1;
-        if (unlinkat(dir, file, 0) != 0)
-            return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s", keys.items[i]);
-        return file_sync_dir(dir, error);
-    }
-    return error_set(error, ERROR_INVALID, "no key “%s” is trusted here", name);
 }
 
 /* ---- changes */

@@ -2,9 +2,9 @@
  *
  *   agent.json          where its controller is, and what it calls this host
  *   identity/           key and certificate (trust/identity.h)
- *   trust/NAME.pub      whose packages may be installed here: the host's own choice, no controller's
- *   changes/ID/         change.json, what the controller said of a change; outbox, what is to be told of it
- *   packages/           files by their SHA-256; what is being fetched ends in ".part"
+ *   trust/NAME.pub      (trust/keyring.h) whose packages may be installed here: the host's own choice, no
+ * controller's changes/ID/         change.json, what the controller said of a change; outbox, what is to be
+ * told of it packages/           files by their SHA-256; what is being fetched ends in ".part"
  *   restore-points/     of services whose plan names no other place
  *   lock                held by the one agent that runs
  *
@@ -39,14 +39,6 @@ const char *home_path(const Home *home, Arena *arena, const char *name);
 /* Where the controller is: "https://host:port". In the arena. ENOENT in error->number: it has not joined. */
 int home_controller(const Home *home, Arena *arena, const char **url, Error *error);
 int home_set_controller(const Home *home, const char *url, Error *error);
-
-/* Paths of the trusted public keys, sorted. In the arena. */
-int home_trust(const Home *home, Arena *arena, StringList *out, Error *error);
-/* Trust the key in the file `path`, under its file's name; `id` gets its id. ERROR_REFUSED when another key
- * has that name. */
-int home_trust_add(const Home *home, const char *path, char *id, size_t id_size, Error *error);
-/* No longer trust the key of that name ("release.pub" or "release") or id. */
-int home_trust_remove(const Home *home, const char *name, Error *error);
 
 bool home_is_change_name(const char *name);
 /* The folder of a change, made when missing. Caller closes. */

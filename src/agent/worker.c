@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "trust/keyring.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -35,7 +36,8 @@ struct Worker {
 /* What the host decides for itself: where things are here, and whose packages it takes. */
 static int make_own(Worker *worker, Plan *plan, Error *error) {
     const Home *home = worker->spec.home;
-    if (home_trust(home, worker->arena, &plan->package.trust, error) < 0) return -1;
+    const char *trusted = home_path(home, worker->arena, "trust");
+    if (keyring_list(trusted, worker->arena, &plan->package.trust, error) < 0) return -1;
     if (plan->package.trust.count == 0) {
         error_set(error, ERROR_REFUSED, "this host trusts no key: no package may be installed");
         return error_hint(error, "trust one here with “upkeep-agent trust add NAME.pub”");

@@ -13,8 +13,15 @@
 
 typedef struct CliVerb CliVerb;
 
+typedef struct CliProgram {
+    const char *name;  /* "upkeep", "upkeepd", "upkeep-agent" */
+    const char *about; /* one line; a message id */
+    const char *state; /* its folder when run by root; others have $XDG_STATE_HOME/<its last name> */
+    const CliVerb *const *verbs; /* NULL-ended list of tables, each ended by a zero row */
+} CliProgram;
+
 typedef struct Cli {
-    const CliVerb *const *verbs; /* NULL-ended list of tables */
+    const CliProgram *program;
     Language language;
     bool json;
     bool color;
@@ -34,9 +41,8 @@ struct CliVerb {
     int (*run)(Cli *cli, const Arguments *arguments);
 };
 
-/* Run one command line with the verbs of `verbs`: a NULL-ended list of tables, each ended by a zero row. The
- * process's exit status. */
-int cli_main(const CliVerb *const *verbs, int count, char **words);
+/* Run one command line. The process's exit status. */
+int cli_main(const CliProgram *program, int count, char **words);
 const CliVerb *cli_verb_find(const Cli *cli, const char *name); /* NULL when there is none */
 
 /* The tables, one a file: cli_<name>.c. main() says which there are. */
