@@ -23,7 +23,8 @@ static atomic_int running;
 static int enter(Error *error) {
     if (atomic_fetch_add(&running, 1) < PASSWORD_AT_ONCE_MAX) return 0;
     atomic_fetch_sub(&running, 1);
-    error_errno(error, ERROR_REFUSED, EBUSY, "cannot look at a password: others are being looked at");
+    error_set(error, ERROR_REFUSED, "cannot look at a password: others are being looked at");
+    if (error) error->number = EBUSY;
     return error_hint(error, "try again in a second");
 }
 

@@ -213,8 +213,11 @@ int people_list(People *people, Arena *arena, PeopleEntry **out, size_t *count_o
 }
 
 int people_refuse_name(const char *name, Error *error) {
-    if (certificate_is_host_name(name))
-        return error_set(error, ERROR_INVALID, "there is nobody called %s", name);
+    if (certificate_is_host_name(name)) {
+        error_set(error, ERROR_INVALID, "there is nobody called %s", name);
+        if (error) error->number = ENOENT;
+        return -1;
+    }
     error_set(error, ERROR_INVALID,
               "that is no name of a person: 1 to %d letters, digits, “.”, “_”, “+” and “-”",
               PERSON_NAME_SIZE - 1);

@@ -81,6 +81,7 @@ typedef enum PeopleVerdict {
     PEOPLE_WRONG,     /* another secret, another password, or one who has none */
     PEOPLE_EXPIRED,
     PEOPLE_DISABLED,
+    PEOPLE_CHANGED,   /* a sign-in (sign_in.h) of somebody who was disabled, removed or changed since */
     PEOPLE_BUSY,      /* too many passwords at once: nothing was looked at (EBUSY in error->number) */
     PEOPLE_UNDECIDED, /* the list or the machine failed: nothing is known, and nobody gets in */
 } PeopleVerdict;
@@ -104,7 +105,7 @@ typedef struct PeopleEntry {
 
 /* Everybody, in the order they were added; in the arena. */
 int people_list(People *people, Arena *arena, PeopleEntry **out, size_t *count_out, Error *error);
-/* ERROR_INVALID when there is nobody of that name. */
+/* ERROR_INVALID, and ENOENT in error->number, when there is nobody of that name. */
 int people_find(People *people, const char *name, Person *out, Error *error);
 
 /* ---- Changing: durable when they return ---- */
