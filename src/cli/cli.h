@@ -48,7 +48,8 @@ const CliVerb *cli_verb_find(const Cli *cli, const char *name); /* NULL when the
 /* The tables, one a file: cli_<name>.c. main() says which there are. */
 extern const CliVerb cli_verbs_key[], cli_verbs_package[], cli_verbs_inspect[], cli_verbs_plan[],
     cli_verbs_change[], cli_verbs_restore[], cli_verbs_report[], cli_verbs_journal[], cli_verbs_help[],
-    cli_verbs_guard[], cli_verbs_service[], cli_verbs_simulate[];
+    cli_verbs_guard[], cli_verbs_service[], cli_verbs_simulate[], cli_verbs_agent[], cli_verbs_controller[],
+    cli_verbs_trust[];
 
 /* What every verb takes. */
 extern const Option cli_options[];

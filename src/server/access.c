@@ -2,8 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STRANGER_COST = 1 };
-
 typedef struct Kept { /* beside the connection: whose certificate it was shown */
     CertificateHost host;
 } Kept;
@@ -60,13 +58,15 @@ static const char *bearer_of(const ServerRequest *request) {
 }
 
 static int find_person(Controller *controller, const char *bearer, Person *out, Error *error) {
-    int64_t now_ms = clock_wall_ms(controller->clock);
     if (strncmp(bearer, SIGN_IN_PREFIX, strlen(SIGN_IN_PREFIX)) == 0)
-        return sign_in_check(controller->sign_ins, bearer, now_ms, out, error);
-    return people_find_token(controller->people, bearer, now_ms, out, NULL, NULL, error);
+        return sign_in_check(controller->sign_ins, bearer, clock_steady_ms(controller->clock), out, NULL,
+                             NULL, error);
+    return people_find_token(controller->people, bearer, clock_wall_ms(controller->clock), out, NULL, NULL,
+                             error);
 }
 
-static int check_person(Controller *controller, ServerRequest *request, Right right, Access *out, Error *error) {
+static int check_person(Controller *controller, ServerRequest *request, Right right, Access *out,
+                        Error *error) {
     const char *bearer = bearer_of(request), *address = server_request_peer(request)->address;
     int64_t now_ms = clock_steady_ms(controller->clock);
     Error why = {0};
@@ -77,7 +77,7 @@ static int check_person(Controller *controller, ServerRequest *request, Right ri
     out->status = 401;
     if (!bearer) return error_set(error, ERROR_REFUSED, "sign in first: a token is needed here");
     if (find_person(controller, bearer, &out->person, &why) < 0) {
-        throttle_charge(controller->strangers, address, STRANGER_COST, now_ms);
+        throttle_charge(controller->strangers, address, ACCESS_WRONG_COST, now_ms);
         out->person = (Person){.name = ""};
         return error_set(error, ERROR_REFUSED, "this token is not good here (any more)");
     }

@@ -19,17 +19,17 @@ enum {
     SERVER_DAYS = 90,
     SERVER_RENEW_DAYS = 60,
     BODY_MAX = 4 << 20,
-    STRANGERS_MAX = 4096,
-    STRANGER_TRIES = 10,     /* wrong tokens of one address at once … */
-    STRANGER_EACH_MS = 3000, /* … and then one in so long */
+    ADDRESSES_MAX = 4096, /* that are remembered for having been wrong */
 };
 
 /* ---- open and close */
 
 static int take_lock(Controller *controller, Error *error) {
-    FD_AUTO lock = openat(controller->dir, "controller.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    FD_AUTO lock =
+        openat(controller->dir, "controller.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0)
-        return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s/controller.lock", controller->spec.state);
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s/controller.lock",
+                           controller->spec.state);
     if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
         error_set(error, ERROR_REFUSED, "another controller runs on %s", controller->spec.state);
         return error_hint(error, "stop that one first, or choose another folder with --state");
@@ -61,8 +61,8 @@ static int open_parts(Controller *controller, Error *error) {
         file_open_dir_beneath(controller->dir, "tokens", 0700, &controller->tokens, error) < 0 ||
         people_open(people, &controller->people, error) < 0)
         return -1;
-    controller->sign_ins = sign_ins_new(controller->people);
-    controller->strangers = throttle_new(STRANGERS_MAX, STRANGER_TRIES, STRANGER_EACH_MS);
+    controller->sign_ins = sign_in_new(controller->people);
+    controller->strangers = throttle_new(&(ThrottleRule){ACCESS_BURST, ACCESS_INTERVAL_MS, ADDRESSES_MAX});
     controller->hub = hub_new();
     if (fleet_open(controller->spec.state, controller->clock, &controller->fleet, error) < 0) return -1;
     fleet_listen(controller->fleet, hub_hear, controller->hub);
@@ -107,7 +107,7 @@ void controller_close(Controller *controller) {
     fleet_close(controller->fleet);
     hub_free(controller->hub);
     throttle_free(controller->strangers);
-    sign_ins_free(controller->sign_ins);
+    sign_in_free(controller->sign_ins);
     people_close(controller->people);
     authority_close(controller->authority);
     if (controller->tokens >= 0) close(controller->tokens);
@@ -125,8 +125,8 @@ static int start_server(Controller *controller, int port, Error *error) {
     AUTHORITY_SERVER_AUTO certificate = {0};
     const ControllerSpec *spec = &controller->spec;
     int64_t now_ms = clock_wall_ms(controller->clock);
-    if (authority_issue_server(controller->authority, spec->names, spec->name_count, SERVER_DAYS * DAY_MS, now_ms,
-                               &certificate, error) < 0)
+    if (authority_issue_server(controller->authority, spec->names, spec->name_count, SERVER_DAYS * DAY_MS,
+                               now_ms, &certificate, error) < 0)
         return -1;
     ServerSettings settings = {.address = spec->address,
                                .port = port,

@@ -1,9 +1,10 @@
-/* Controller: upkeepd — one process that knows hosts and people, takes their requests, and carries changes out.
+/* Controller: upkeepd — one process that knows hosts and people, takes their requests, and carries changes
+ * out.
  *
- *   <state>/journal.sqlite   everything that happened (with the state folder of `upkeep`: same format, same tools)
- *   <state>/authority/       the CA of the fleet            <state>/tokens/   join tokens that are waiting
- *   <state>/people/          who may sign in                <state>/trust/    whose packages are published
- *   <state>/packages/        what was published             <state>/controller.lock
+ *   <state>/journal.sqlite   everything that happened (with the state folder of `upkeep`: same format, same
+ * tools) <state>/authority/       the CA of the fleet            <state>/tokens/   join tokens that are
+ * waiting <state>/people/          who may sign in                <state>/trust/    whose packages are
+ * published <state>/packages/        what was published             <state>/controller.lock
  *
  * One controller a folder: the second is refused while the first runs. It may be killed at any instruction:
  * the next one goes on from the journal.
@@ -22,8 +23,8 @@ enum { CONTROLLER_PORT = 7443 };
 
 typedef struct ControllerSpec {
     const char *state;
-    const char *address; /* numeric, to listen on */
-    int port;            /* 0: any free one */
+    const char *address;      /* numeric, to listen on */
+    int port;                 /* 0: any free one */
     const char *const *names; /* that its certificate is for: what agents and people call it */
     size_t name_count;
     int64_t host_valid_ms; /* of hosts' certificates */

@@ -13,7 +13,7 @@ struct Controller {
     ControllerSpec spec;
     Clock *clock;
     int dir, lock;
-    int tokens; /* folder of the join tokens */
+    int tokens;                      /* folder of the join tokens */
     pthread_rwlock_t authority_lock; /* for writing: revoking */
     Authority *authority;
     People *people;

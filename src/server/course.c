@@ -34,7 +34,6 @@ struct Course {
 
 /* ---- the view */
 
-
 static int fold_view(void *context, int64_t sequence, const json_t *event, Error *error) {
     Course *course = context;
     pthread_mutex_lock(&course->view_lock);
@@ -143,8 +142,7 @@ static void set_link(Course *course, HostLink *link) {
 
 /* The view first, then the engine's own, then what came in between. */
 static int load(Course *course, Journal *journal, Arena *arena, Rollout **out, Error *error) {
-    if (load_view(course, journal, error) < 0 ||
-        change_load(journal, arena, course->change, out, error) < 0)
+    if (load_view(course, journal, error) < 0 || change_load(journal, arena, course->change, out, error) < 0)
         return -1;
     return journal_read(journal, course->view->sequence, course->change, fold_view, course, error);
 }

@@ -114,7 +114,8 @@ int depot_upload_size(Depot *depot, const char *sha256, uint64_t *out, Error *er
     return 0;
 }
 
-int depot_upload(Depot *depot, const char *sha256, uint64_t offset, const void *bytes, size_t size, Error *error) {
+int depot_upload(Depot *depot, const char *sha256, uint64_t offset, const void *bytes, size_t size,
+                 Error *error) {
     char part[PART_NAME_SIZE];
     struct stat status;
     if (part_name(sha256, part, error) < 0) return -1;

@@ -53,7 +53,8 @@ int fleet_write(Fleet *fleet, json_t *event, Error *error) {
     return result;
 }
 
-int fleet_read(Fleet *fleet, int64_t after, const char *change, JournalVisit visit, void *context, Error *error) {
+int fleet_read(Fleet *fleet, int64_t after, const char *change, JournalVisit visit, void *context,
+               Error *error) {
     pthread_mutex_lock(&fleet->write_lock);
     int result = journal_read(fleet->journal, after, change, visit, context, error);
     pthread_mutex_unlock(&fleet->write_lock);
@@ -160,7 +161,8 @@ static int open_unfinished(Fleet *fleet, Error *error) {
     ChangeList list;
     if (change_list(fleet->journal, arena, &list, error) < 0) return -1;
     for (size_t i = 0; i < list.count; i++)
-        if (list.items[i].outcome == OUTCOME_NONE && add_course(fleet, list.items[i].id, error) < 0) return -1;
+        if (list.items[i].outcome == OUTCOME_NONE && add_course(fleet, list.items[i].id, error) < 0)
+            return -1;
     return 0;
 }
 

@@ -1,10 +1,12 @@
-/* Fleet: all that a controller is in charge of — its hosts, its packages, its changes — and the one place where
- * it writes about them.
+/* Fleet: all that a controller is in charge of — its hosts, its packages, its changes — and the one place
+ * where it writes about them.
  *
- * The journal is the truth: opening folds it, fleet_write() appends to it and folds what was appended. Changes
- * that are not over have a Course each, with an engine; others are read from the journal when somebody asks.
+ * The journal is the truth: opening folds it, fleet_write() appends to it and folds what was appended.
+ * Changes that are not over have a Course each, with an engine; others are read from the journal when
+ * somebody asks.
  *
- * Calling order: fleet_open → fleet_set_server → fleet_begin → fleet_stop (engines leave) → fleet_close. Everything in between from any thread.
+ * Calling order: fleet_open → fleet_set_server → fleet_begin → fleet_stop (engines leave) → fleet_close.
+ * Everything in between from any thread.
  */
 #pragma once
 #include "base/arena.h"
@@ -35,8 +37,8 @@ void fleet_listen(Fleet *fleet, FleetEventHeard heard, void *context);
 
 /* ---- writing */
 
-/* Append one event (taken over); "time" is set here. Of those that the inventory knows ERROR_INVALID says what
- * is wrong with it, and nothing is written. */
+/* Append one event (taken over); "time" is set here. Of those that the inventory knows ERROR_INVALID says
+ * what is wrong with it, and nothing is written. */
 int fleet_write(Fleet *fleet, json_t *event, Error *error);
 
 /* ---- hosts */
@@ -46,12 +48,13 @@ const Inventory *fleet_inventory(Fleet *fleet);
 void fleet_inventory_end(Fleet *fleet);
 bool fleet_is_joined(Fleet *fleet, const char *host);
 
-/* {"work": [{"change", "order"?, "cancel"}], "changes": [id, …], "seen": text}: what waits for the host, those
- * changes it takes part in that are not over, and a name for this answer. A new reference. */
+/* {"work": [{"change", "order"?, "cancel"}], "changes": [id, …], "seen": text}: what waits for the host,
+ * those changes it takes part in that are not over, and a name for this answer. A new reference. */
 json_t *fleet_work(Fleet *fleet, const char *host);
 /* A parked poll of that host: answer it as soon as there is something else than `seen` (may be NULL). */
 void fleet_park_poll(Fleet *fleet, const char *host, const char *seen, ServerTicket ticket);
-/* Take reports of a host. *heard is the last number that stands in the journal, *last the highest of these. */
+/* Take reports of a host. *heard is the last number that stands in the journal, *last the highest of these.
+ */
 int fleet_report(Fleet *fleet, const char *change, const char *host, const json_t *reports, int64_t *heard,
                  int64_t *last, Error *error);
 /* A parked report: answer it as soon as everything up to `last` stands in the journal. */
@@ -62,8 +65,8 @@ int fleet_document(Fleet *fleet, const char *change, const char *host, json_t **
 /* ---- changes */
 
 typedef struct FleetOpening {
-    const char *text; /* of the plan, YAML */
-    const char *file; /* its name, for errors and the journal */
+    const char *text;    /* of the plan, YAML */
+    const char *file;    /* its name, for errors and the journal */
     const char *package; /* depot_find(); NULL: by the name of the plan's package.file */
     const char *by;
     bool prepare_only;
@@ -73,7 +76,8 @@ typedef struct FleetOpening {
 int fleet_compile(Fleet *fleet, const FleetOpening *opening, Arena *arena, Plan **plan, DepotPackage *package,
                   Error *error);
 /* Open a change and begin it; one of the same plan that is not over is taken up instead. */
-int fleet_open_change(Fleet *fleet, const FleetOpening *opening, char id[static CHANGE_ID_SIZE], Error *error);
+int fleet_open_change(Fleet *fleet, const FleetOpening *opening, char id[static CHANGE_ID_SIZE],
+                      Error *error);
 /* Append a control ("pause", …) and see to it that somebody obeys. */
 int fleet_control(Fleet *fleet, const char *change, const char *verb, const char *by, const char *why,
                   const json_t *fields, Error *error);
@@ -83,7 +87,8 @@ int fleet_changes(Fleet *fleet, Arena *arena, ChangeList *out, Error *error);
 typedef int (*FleetLook)(void *context, const Rollout *rollout, Error *error);
 int fleet_look(Fleet *fleet, const char *change, FleetLook look, void *context, Error *error);
 /* Events after `after`, of `change` or (NULL) all. */
-int fleet_read(Fleet *fleet, int64_t after, const char *change, JournalVisit visit, void *context, Error *error);
+int fleet_read(Fleet *fleet, int64_t after, const char *change, JournalVisit visit, void *context,
+               Error *error);
 /* Verify the whole chain. */
 int fleet_verify(Fleet *fleet, int64_t *count, Error *error);
 

@@ -100,7 +100,8 @@ static int write_opening(Fleet *fleet, const FleetOpening *opening, const Plan *
                          const DepotPackage *package, char id[static CHANGE_ID_SIZE], Error *error) {
     Digest digest;
     if (!digest_from_text(package->digest, &digest))
-        return error_set(error, ERROR_ATTENTION, "the journal has no digest of the package %s", package->name);
+        return error_set(error, ERROR_ATTENTION, "the journal has no digest of the package %s",
+                         package->name);
     ChangeOpening change = {.plan = plan,
                             .plan_file = opening->file,
                             .version = package->version,
@@ -115,7 +116,8 @@ static int write_opening(Fleet *fleet, const FleetOpening *opening, const Plan *
     return result;
 }
 
-int fleet_open_change(Fleet *fleet, const FleetOpening *opening, char id[static CHANGE_ID_SIZE], Error *error) {
+int fleet_open_change(Fleet *fleet, const FleetOpening *opening, char id[static CHANGE_ID_SIZE],
+                      Error *error) {
     ARENA_AUTO arena = arena_new();
     Plan *plan = NULL;
     DepotPackage package;

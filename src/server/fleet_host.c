@@ -72,7 +72,8 @@ static int64_t highest_of(const json_t *reports) {
 }
 
 /* The change is over, and the host comes with something all the same: it is evidence, and kept. */
-static int keep_late(Fleet *fleet, const char *change, const char *host, const json_t *reports, Error *error) {
+static int keep_late(Fleet *fleet, const char *change, const char *host, const json_t *reports,
+                     Error *error) {
     JSON_AUTO event = json_object();
     char time[CLOCK_TEXT_SIZE];
     clock_to_text(clock_wall_ms(fleet->clock), time);
@@ -100,8 +101,8 @@ static int look_for_host(void *context, const Rollout *rollout, Error *error) {
     return 0;
 }
 
-static int report_late(Fleet *fleet, const char *change, const char *host, const json_t *reports, int64_t last,
-                       int64_t *heard, Error *error) {
+static int report_late(Fleet *fleet, const char *change, const char *host, const json_t *reports,
+                       int64_t last, int64_t *heard, Error *error) {
     Knowing knowing = {host, false};
     if (fleet_look(fleet, change, look_for_host, &knowing, error) < 0) return -1;
     if (!knowing.known) return error_set(error, ERROR_INVALID, "there is no host %s in the plan", host);
@@ -122,7 +123,8 @@ int fleet_report(Fleet *fleet, const char *change, const char *host, const json_
     return over ? report_late(fleet, change, host, reports, *last, heard, error) : result;
 }
 
-void fleet_park_report(Fleet *fleet, const char *change, const char *host, int64_t last, ServerTicket ticket) {
+void fleet_park_report(Fleet *fleet, const char *change, const char *host, int64_t last,
+                       ServerTicket ticket) {
     JSON_AUTO none = json_array();
     int64_t heard = 0;
     parking_put_report(fleet->parking, host, change, last, ticket);

@@ -1,7 +1,7 @@
 /* FleetRoom: what the files of the fleet share. Private to server/fleet*.c.
  *
- * Locks, in the order in which they may be taken: courses_lock → (a course's own) → write_lock → hosts_lock. An
- * engine's thread that wakes a host holds none of them.
+ * Locks, in the order in which they may be taken: courses_lock → (a course's own) → write_lock → hosts_lock.
+ * An engine's thread that wakes a host holds none of them.
  */
 #pragma once
 #include "server/fleet.h"

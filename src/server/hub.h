@@ -1,7 +1,8 @@
 /* Hub: event streams (text/event-stream) of people who look on, each of one change or of everything.
  *
- * An event is sent as "id: <sequence>", "event: <type>", "data: <JSON>". A stream begins with what the journal
- * has after the sequence number its client names, then goes on live; nothing is sent twice or left out.
+ * An event is sent as "id: <sequence>", "event: <type>", "data: <JSON>". A stream begins with what the
+ * journal has after the sequence number its client names, then goes on live; nothing is sent twice or left
+ * out.
  */
 #pragma once
 #include "base/error.h"
@@ -13,7 +14,7 @@ typedef struct Hub Hub;
 enum { HUB_STREAMS_MAX = 1024, HUB_BACKLOG_MAX = 10000 };
 
 Hub *hub_new(void);
-void hub_free(Hub *hub); /* NULL is allowed */
+void hub_free(Hub *hub);                       /* NULL is allowed */
 void hub_set_server(Hub *hub, Server *server); /* NULL: nobody can be reached */
 
 /* A FleetEventHeard. */

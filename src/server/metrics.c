@@ -25,8 +25,8 @@ static void write_hosts(Fleet *fleet, Arena *arena, int64_t now_ms, Buffer *out)
     fleet_inventory_end(fleet);
     head(out, "upkeep_hosts", "gauge", "Hosts by state.");
     for (int i = 0; i <= INVENTORY_REVOKED; i++)
-        buffer_printf(out, "upkeep_hosts{state=\"%s\"} %" PRId64 "\n", inventory_state_text((InventoryState)i),
-                      counts[i]);
+        buffer_printf(out, "upkeep_hosts{state=\"%s\"} %" PRId64 "\n",
+                      inventory_state_text((InventoryState)i), counts[i]);
     single(out, "upkeep_certificate_expiry_seconds", "gauge",
            "Until the first certificate of a joined host ends; 0 without hosts.",
            soonest_ms ? (soonest_ms - now_ms) / 1000 : 0);
@@ -65,7 +65,8 @@ static void write_rollouts(Fleet *fleet, const ChangeList *list, Buffer *out) {
     head(out, "upkeep_rollout_unavailable", "gauge", "Hosts of a change that serve nobody.");
     head(out, "upkeep_rollout_needs_person", "gauge", "1 while a change is held for a person to decide.");
     for (size_t i = 0; i < list->count; i++)
-        if (list->items[i].outcome == OUTCOME_NONE) fleet_look(fleet, list->items[i].id, write_rollout, out, NULL);
+        if (list->items[i].outcome == OUTCOME_NONE)
+            fleet_look(fleet, list->items[i].id, write_rollout, out, NULL);
 }
 
 int metrics_write(Controller *controller, Buffer *out, Error *error) {

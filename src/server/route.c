@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const Route *const route_tables[] = {route_agent,   route_change,  route_host, route_package,
+const Route *const route_tables[] = {route_agent,   route_change, route_host, route_package,
                                      route_session, route_status, NULL};
 
 enum { PATH_MAX_BYTES = 512 };
@@ -61,7 +61,8 @@ static int status_of(const Error *error) {
 }
 
 static const char *kind_of(const Error *error) {
-    static const char *const kinds[] = {"none", "system", "invalid", "refused", "failed", "attention", "interrupted"};
+    static const char *const kinds[] = {"none",   "system",    "invalid",    "refused",
+                                        "failed", "attention", "interrupted"};
     return kinds[error->kind];
 }
 
@@ -146,7 +147,7 @@ int route_handle(void *context, ServerRequest *request) {
     ARENA_AUTO arena = arena_new();
     RouteCall call = {.controller = context, .request = request, .arena = arena};
     Error error = {0};
-    bool other;
+    bool other = false;
     const char *path = server_request_path(request);
     const Route *route = strlen(path) <= PATH_MAX_BYTES
                              ? find(server_request_method(request), path, arena, call.parameters, &other)

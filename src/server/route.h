@@ -1,9 +1,9 @@
 /* Route: a row for everything that can be asked of a controller, and what every answer has in common.
  *
- * A handler has read nothing of the request when it is called but who asks; it answers (route_answer…), parks or
- * opens a stream, and returns 0 — or it returns -1 and the error becomes the answer: {"error", "error_zh",
- * "kind"} with a status by the error's kind. Whatever people change or try to change is journaled by the table's
- * walker: "api.called" with who, what and the status.
+ * A handler has read nothing of the request when it is called but who asks; it answers (route_answer…), parks
+ * or opens a stream, and returns 0 — or it returns -1 and the error becomes the answer: {"error", "error_zh",
+ * "kind"} with a status by the error's kind. Whatever people change or try to change is journaled by the
+ * table's walker: "api.called" with who, what and the status.
  */
 #pragma once
 #include "server/access.h"
@@ -27,7 +27,8 @@ typedef struct Route {
 } Route;
 
 /* Tables, each ended by a zero row. */
-extern const Route route_agent[], route_change[], route_host[], route_package[], route_session[], route_status[];
+extern const Route route_agent[], route_change[], route_host[], route_package[], route_session[],
+    route_status[];
 extern const Route *const route_tables[]; /* all of them, NULL-ended */
 
 /* A ServerSettings.handle; `context` is the Controller. */

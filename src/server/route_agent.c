@@ -53,8 +53,9 @@ static int check_request(RouteCall *call, const AuthorityRequest *request, Error
     return result;
 }
 
-static const char *verdict_text(TokenVerdict verdict) {
-    static const char *const texts[] = {"good", "malformed", "unknown", "wrong", "used", "expired", "undecided"};
+static const char *refusal_text(TokenVerdict verdict) {
+    static const char *const texts[] = {"good", "malformed", "unknown",  "wrong",
+                                        "used", "expired",   "undecided"};
     return texts[verdict];
 }
 
@@ -64,10 +65,12 @@ static int refuse_token(RouteCall *call, TokenVerdict verdict, Error *error) {
     json_t *event = json_object();
     json_set_text(event, "type", "host.refused");
     json_set_text(event, "address", address);
-    json_set_text(event, "why", verdict_text(verdict));
-    throttle_charge(call->controller->strangers, address, 1, clock_steady_ms(call->controller->clock));
+    json_set_text(event, "why", refusal_text(verdict));
+    throttle_charge(call->controller->strangers, address, ACCESS_WRONG_COST,
+                    clock_steady_ms(call->controller->clock));
     fleet_write(call->controller->fleet, event, NULL);
-    error_set(error, ERROR_REFUSED, "this token will not do: it may be used, expired, or of another controller");
+    error_set(error, ERROR_REFUSED,
+              "this token will not do: it may be used, expired, or of another controller");
     return error_hint(error, "ask for a new one: “upkeep host invite NAME”");
 }
 
@@ -86,7 +89,8 @@ static int join(RouteCall *call, Error *error) {
     AuthorityRequest request = {
         .pem = pem, .size = strlen(pem), .host = "unknown", .valid_ms = controller->spec.host_valid_ms};
     if (check_request(call, &request, error) < 0) return -1; /* before it costs the host its token */
-    if (token_redeem(controller->tokens, json_get_text(body, "token", ""), now_ms, &token, &verdict, NULL) < 0)
+    if (token_redeem(controller->tokens, json_get_text(body, "token", ""), now_ms, &token, &verdict, NULL) <
+        0)
         return refuse_token(call, verdict, error);
     request.host = token.subject;
     return sign(call, &request, "host.joined", error);
@@ -143,7 +147,8 @@ static int take_reports(RouteCall *call, Error *error) {
     int64_t heard = 0, last = 0;
     ServerTicket ticket;
     if (route_body(call, &body, error) < 0 ||
-        fleet_report(fleet, change, call->access.host, json_object_get(body, "reports"), &heard, &last, error) < 0)
+        fleet_report(fleet, change, call->access.host, json_object_get(body, "reports"), &heard, &last,
+                     error) < 0)
         return -1;
     if (heard >= last) {
         json_t *answer = json_object();

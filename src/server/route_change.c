@@ -117,7 +117,8 @@ static int look_at_change(void *context, const Rollout *rollout, Error *error) {
     json_set_text(answer, "environment", rollout->plan->environment);
     json_set_text(answer, "state", rollout_state_text(rollout->state));
     json_set_bool(answer, "held", rollout->held);
-    if (rollout->outcome != OUTCOME_NONE) json_set_text(answer, "outcome", rollout_outcome_text(rollout->outcome));
+    if (rollout->outcome != OUTCOME_NONE)
+        json_set_text(answer, "outcome", rollout_outcome_text(rollout->outcome));
     json_set_text(answer, "reason", rollout->reason);
     json_set_text(answer, "reason_zh", rollout->reason_zh);
     json_set_text(answer, "reason_host", rollout->reason_host);
@@ -168,7 +169,8 @@ static int collect(void *context, int64_t sequence, const json_t *event, Error *
     return 0;
 }
 
-/* {"events": [{"sequence", "event"}], "last"}: at most EVENTS_MOST; the next ones are asked for by ?after=LAST. */
+/* {"events": [{"sequence", "event"}], "last"}: at most EVENTS_MOST; the next ones are asked for by
+ * ?after=LAST. */
 static int answer_events(RouteCall *call, const char *change, Error *error) {
     Collecting collecting = {.events = json_array()};
     if (route_number(call, "after", 0, &collecting.last, error) < 0 ||
@@ -183,11 +185,13 @@ static int answer_events(RouteCall *call, const char *change, Error *error) {
     return 0;
 }
 
-static int give_events(RouteCall *call, Error *error) { return answer_events(call, call->parameters[0], error); }
+static int give_events(RouteCall *call, Error *error) {
+    return answer_events(call, call->parameters[0], error);
+}
 static int give_journal(RouteCall *call, Error *error) { return answer_events(call, NULL, error); }
 
-static int read_past(void *context, int64_t after, const char *change, JournalVisit visit, void *visit_context,
-                     Error *error) {
+static int read_past(void *context, int64_t after, const char *change, JournalVisit visit,
+                     void *visit_context, Error *error) {
     return fleet_read(context, after, change, visit, visit_context, error);
 }
 
@@ -216,7 +220,8 @@ static int steer(RouteCall *call, Error *error) {
     size_t i = 0;
     while (verbs[i] && strcmp(verbs[i], verb) != 0) i++;
     if (!verbs[i])
-        return error_set(error, ERROR_INVALID, "“verb” must be pause, resume, abort or rollback, not “%s”", verb);
+        return error_set(error, ERROR_INVALID, "“verb” must be pause, resume, abort or rollback, not “%s”",
+                         verb);
     bool restore = json_get_bool(body, "restore_data", false), keep = json_get_bool(body, "keep_data", false);
     if (restore && keep)
         return error_set(error, ERROR_INVALID, "“restore_data” and “keep_data” exclude each other");

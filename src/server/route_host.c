@@ -17,7 +17,8 @@ static int list_hosts(RouteCall *call, Error *error) {
     (void)error;
     json_t *answer = json_object(), *rows = json_array();
     InventoryList list = inventory_list(fleet_inventory(call->controller->fleet), call->arena);
-    for (size_t i = 0; i < list.count; i++) json_array_append_new(rows, inventory_host_to_json(list.items[i]));
+    for (size_t i = 0; i < list.count; i++)
+        json_array_append_new(rows, inventory_host_to_json(list.items[i]));
     fleet_inventory_end(call->controller->fleet);
     json_object_set_new(answer, "hosts", rows);
     route_answer(call, 200, answer);
@@ -130,7 +131,7 @@ static int revoke_serial(void *context, int64_t sequence, const json_t *event, E
     return result;
 }
 
-static int revoke(RouteCall *call, Error *error) {
+static int revoke_host(RouteCall *call, Error *error) {
     JSON_AUTO body = NULL;
     Fleet *fleet = call->controller->fleet;
     Revoking revoking = {call->controller, call->parameters[0], 0};
@@ -158,7 +159,7 @@ const Route route_host[] = {
     {"GET", "/api/v1/hosts/{host}", ACCESS_READ, show_host, "One host"},
     {"POST", "/api/v1/hosts/{host}/invite", ACCESS_ADMINISTER, invite, "A join token for it, told once"},
     {"POST", "/api/v1/hosts/{host}/describe", ACCESS_OPERATE, describe, "Set labels and variables"},
-    {"POST", "/api/v1/hosts/{host}/revoke", ACCESS_ADMINISTER, revoke, "It is no longer of this fleet"},
+    {"POST", "/api/v1/hosts/{host}/revoke", ACCESS_ADMINISTER, revoke_host, "It is no longer of this fleet"},
     {"DELETE", "/api/v1/hosts/{host}", ACCESS_ADMINISTER, remove_host, "Forget it"},
     {0},
 };

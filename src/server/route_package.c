@@ -86,7 +86,10 @@ static void *publish_in_thread(void *argument) {
     }
     FREE_AUTO char *text = json_text(answer);
     buffer_text_append(&body, text);
-    server_answer_parked(publishing->server, publishing->ticket, result == 0 ? 201 : error.kind == ERROR_SYSTEM ? 500 : 409,
+    server_answer_parked(publishing->server, publishing->ticket,
+                         result == 0                  ? 201
+                         : error.kind == ERROR_SYSTEM ? 500
+                                                      : 409,
                          "application/json", &body);
     controller_leave(publishing->controller);
     free(publishing);
@@ -127,7 +130,9 @@ static int publish(RouteCall *call, Error *error) {
 const Route route_package[] = {
     {"GET", "/api/v1/packages", ACCESS_READ, list_packages, "Published packages"},
     {"GET", "/api/v1/packages/{sha256}/upload", ACCESS_OPERATE, answer_upload, "How much of it has come"},
-    {"PUT", "/api/v1/packages/{sha256}/upload", ACCESS_OPERATE, take_piece, "The bytes at ?offset=, at most 1 MiB"},
-    {"POST", "/api/v1/packages/{sha256}/publish", ACCESS_OPERATE, publish, "Verify what has come, and keep it"},
+    {"PUT", "/api/v1/packages/{sha256}/upload", ACCESS_OPERATE, take_piece,
+     "The bytes at ?offset=, at most 1 MiB"},
+    {"POST", "/api/v1/packages/{sha256}/publish", ACCESS_OPERATE, publish,
+     "Verify what has come, and keep it"},
     {0},
 };

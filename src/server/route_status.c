@@ -41,7 +41,8 @@ static int verify_journal(RouteCall *call, Error *error) {
 
 const Route route_status[] = {
     {"GET", "/api/v1/status", ACCESS_READ, give_status, "The controller itself"},
-    {"POST", "/api/v1/journal/verify", ACCESS_READ, verify_journal, "Hold the whole journal against its chain"},
+    {"POST", "/api/v1/journal/verify", ACCESS_READ, verify_journal,
+     "Hold the whole journal against its chain"},
     {"GET", "/metrics", ACCESS_READ, give_metrics, "Figures for Prometheus"},
     {0},
 };
