@@ -212,22 +212,25 @@ int people_list(People *people, Arena *arena, PeopleEntry **out, size_t *count_o
     return result;
 }
 
-int people_refuse_name(const char *name, Error *error) {
+void people_refuse_name(const char *name, Error *error) {
     if (certificate_is_host_name(name)) {
         error_set(error, ERROR_INVALID, "there is nobody called %s", name);
         if (error) error->number = ENOENT;
-        return -1;
+        return;
     }
     error_set(error, ERROR_INVALID,
               "that is no name of a person: 1 to %d letters, digits, “.”, “_”, “+” and “-”",
               PERSON_NAME_SIZE - 1);
-    return error_hint(error, "begin it with a letter or digit");
+    error_hint(error, "begin it with a letter or digit");
 }
 
 int people_find(People *people, const char *name, Person *out, Error *error) {
     Known known;
     if (look_up(people, name, &known, error) < 0) return -1;
-    if (!known.person.name[0]) return people_refuse_name(name, error);
+    if (!known.person.name[0]) {
+        people_refuse_name(name, error);
+        return -1;
+    }
     *out = known.person;
     return 0;
 }

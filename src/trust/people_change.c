@@ -31,7 +31,10 @@ static int begin_with(const People *people, const char *name, Change *change, Pe
                       Error *error) {
     if (begin(people, change, error) < 0) return -1;
     PeopleRecord *found = people_file_find(change->file, name);
-    if (!found) return people_refuse_name(name, error);
+    if (!found) {
+        people_refuse_name(name, error);
+        return -1;
+    }
     *record = found;
     return 0;
 }
@@ -61,7 +64,10 @@ static int check_now(int64_t now_ms, Error *error) {
 /* ---- Persons ---- */
 
 static int check_new_name(const PeopleFile *file, const char *name, Error *error) {
-    if (!certificate_is_host_name(name)) return people_refuse_name(name, error);
+    if (!certificate_is_host_name(name)) {
+        people_refuse_name(name, error);
+        return -1;
+    }
     const PeopleRecord *alike = people_file_find_alike(file, name);
     if (alike) {
         error_set(error, ERROR_REFUSED, "there is somebody called %s already", alike->person.name);

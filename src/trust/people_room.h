@@ -12,5 +12,5 @@ struct People {
 
 /* Whoever holds `lock`: read the list again where it has changed; tokens keep the time of their last use. */
 int people_refresh(People *people, Error *error);
-/* "there is nobody called NAME"; -1. Of a name that an operator gave, not of one who wants to sign in. */
-int people_refuse_name(const char *name, Error *error);
+/* "There is nobody called NAME": of a name that an operator gave, not of one who wants to sign in. */
+void people_refuse_name(const char *name, Error *error);
