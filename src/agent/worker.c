@@ -75,7 +75,9 @@ static int exchange(void *context, const json_t *reports, json_t **answer, Error
 
 /* A document that cannot be obeyed is an answer, not a reason to try again. */
 static AssignmentSpec specify(Worker *worker, const json_t *document) {
-    AssignmentSpec spec = {.dir = worker->dir, .controller = {exchange, worker}};
+    AssignmentSpec spec = {.dir = worker->dir,
+                           .heard = json_get_integer(document, "heard", 0),
+                           .controller = {exchange, worker}};
     read_document(worker, document, &spec.refusal);
     spec.host = (HostLinkLocalSpec){
         .change = worker->change,

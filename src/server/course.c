@@ -268,6 +268,7 @@ int course_document(Course *course, const char *host, json_t **out, Error *error
         json_object_set_new(document, "plan", plan_to_json(plan));
         json_set_bool(document, "begun", known->order_count > known->order_open);
         json_set_bool(document, "settled", known->state == HOST_ROLLED_BACK);
+        json_set_integer(document, "heard", known->report_number);
         *out = document;
     }
     course_look_end(course);
