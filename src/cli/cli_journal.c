@@ -67,7 +67,7 @@ static int run_export(Cli *cli, const Arguments *arguments) {
     const char *path = arguments_get(arguments, "output", NULL);
     if (session_journal_existing(cli, &journal, &error) < 0) return cli_fail(cli, &error);
     FILE *file = path ? fopen(path, "we") : stdout;
-    int result = file ? journal_rows(journal, export_row, file, &error)
+    int result = file ? journal_rows(journal, 0, NULL, export_row, file, &error)
                       : error_set(&error, ERROR_SYSTEM, "cannot write %s", path);
     if (file && fflush(file) != 0 && result == 0)
         result = error_set(&error, ERROR_SYSTEM, "cannot write %s", path ? path : "");
