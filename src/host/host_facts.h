@@ -24,7 +24,7 @@
 #include <stdatomic.h>
 #include <stddef.h>
 
-enum { HOST_FACTS_DISKS_MAX = 64, HOST_FACTS_ROOTS_MAX = 256 };
+enum { HOST_FACTS_DISKS_MAX = 64, HOST_FACTS_ROOTS_MAX = 64 };
 
 typedef struct HostFactsSpec {
     const char *const *roots; /* of services; those past HOST_FACTS_ROOTS_MAX are not looked at */

@@ -379,7 +379,7 @@ static int finish_host(AnsibleReading *reading, const AnsibleMember *member, siz
             gather(own, member->groups.items[i], number, &groups);
     if (groups.count == 0) gather(own, reading->ungrouped, number, &groups);
     gather(own, reading->all, number, &groups);
-    qsort(groups.items, groups.count, sizeof(AnsibleGroup *), weaker_first);
+    if (groups.count) qsort(groups.items, groups.count, sizeof(AnsibleGroup *), weaker_first);
     *out = (AnsibleHost){.name = member->name,
                          .groups = group_names(reading, &groups),
                          .vars = vars_of(reading->arena, &groups, &member->vars)};
