@@ -4,6 +4,7 @@
 #include "base/quantity.h"
 #include "cli/cli.h"
 #include "cli/drive.h"
+#include "cli/plan_remote.h"
 #include "cli/session.h"
 #include "engine/change.h"
 #include "host/installed.h"
@@ -65,6 +66,7 @@ static int check_hosts(Cli *cli, Arena *arena, const SessionPlan *plan, size_t *
 }
 
 static int run_check(Cli *cli, const Arguments *arguments) {
+    if (cli->server) return plan_remote_check(cli, arguments->positional[0]);
     ARENA_AUTO arena = arena_new();
     SessionPlan plan = {0};
     Error error = {0};
@@ -177,6 +179,7 @@ static void show_plan(Cli *cli, Arena *arena, const SessionPlan *plan) {
 }
 
 static int run_show(Cli *cli, const Arguments *arguments) {
+    if (cli->server) return plan_remote_show(cli, arguments->positional[0]);
     ARENA_AUTO arena = arena_new();
     SessionPlan plan = {0};
     Error error = {0};
@@ -324,6 +327,7 @@ static int run_plan(Cli *cli, const Arguments *arguments, Arena *arena, SessionP
 }
 
 static int run_run(Cli *cli, const Arguments *arguments) {
+    if (cli->server) return plan_remote_run(cli, arguments);
     ARENA_AUTO arena = arena_new();
     SessionPlan plan = {0};
     Error error = {0};
@@ -355,17 +359,17 @@ const CliVerb cli_verbs_plan[] = {
           "asks for, room "
           "for the release, the backup and its proof, and whether the installed release is still what was "
           "installed."),
-     "upkeep check node-red.yaml", NULL, 1, 1, run_check},
+     "upkeep check node-red.yaml", NULL, 1, 1, run_check, true},
     {"show", "PLAN", TEXT("what would be done, host by host, in order, and what a rollback would lose"), "",
-     "upkeep show node-red.yaml", NULL, 1, 1, run_show},
+     "upkeep show node-red.yaml", NULL, 1, 1, run_show, true},
     {"run", "PLAN", TEXT("carry a plan out; resumes the change when it was interrupted"),
      TEXT("Prepares every host while the service runs on, then switches stage by stage, watching each batch "
           "before it is "
           "confirmed. At the first anomaly it stops and puts back what was. Ctrl-C pauses when it is safe; a "
           "second one "
           "leaves at once, and the same command goes on later."),
-     "upkeep run node-red.yaml", run_options, 1, 1, run_run},
+     "upkeep run node-red.yaml", run_options, 1, 1, run_run, true},
     {"schema", "", TEXT("print the JSON Schema of a plan, for editors"), "",
-     "upkeep schema > plan.schema.json", NULL, 0, 0, run_schema},
+     "upkeep schema > plan.schema.json", NULL, 0, 0, run_schema, false},
     {0},
 };
