@@ -9,6 +9,7 @@ FUNCTION_LINES_GOOD, FUNCTION_LINES_MAX, FILE_LINES_MAX = 70, 100, 700
 SEAMS = {
     "src/engine/host_link_": ["imagined", "local", "remote"],
     "src/host/service/service_": ["commands", "process", "systemd"],
+    "src/host/traffic/traffic_": ["commands", "haproxy", "nginx"],
     "src/journal/journal_": ["memory", "sqlite"],
 }
 
