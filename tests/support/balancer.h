@@ -5,12 +5,14 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
 typedef struct Balancer {
-    pid_t pid; /* 0: it does not run */
-    int port;  /* of its front */
+    pid_t pid;          /* 0: it does not run */
+    int port;           /* of its front */
+    const char *socket; /* that is connected to, to see whether it runs; NULL: its front is */
     char program[64];
     char configuration[128];
 } Balancer;
@@ -42,18 +44,30 @@ static inline int balancer_connect(int port) {
     return -1;
 }
 
-/* Runs it with `argv` and waits until its front listens. */
+/* A connection to a socket of the file system, or -1. */
+static inline int balancer_connect_path(const char *path) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof address.sun_path, "%.107s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (connect(fd, (struct sockaddr *)&address, sizeof address) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+/* Runs it with `argv` and waits until it listens. */
 static inline void balancer_start(Balancer *balancer, const char *const *argv) {
     balancer->pid = fork();
     assert_true(balancer->pid >= 0);
     if (balancer->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* a test that fails does not come to balancer_end() */
         int null = open("/dev/null", O_RDWR);
         for (int fd = 0; fd < 3; fd++) dup2(null, fd);
         execv(argv[0], (char *const *)argv);
         _exit(127);
     }
     for (int i = 0; i < 1000; i++) {
-        int fd = balancer_connect(balancer->port);
+        int fd =
+            balancer->socket ? balancer_connect_path(balancer->socket) : balancer_connect(balancer->port);
         if (fd >= 0) {
             close(fd);
             return;

@@ -82,6 +82,7 @@ static void test_what_cannot_be_told_apart_is_refused(void **state) {
     expect_refused("server a:1\n", "a:1", "no line");
     expect_refused("server a:1", "a", "no line");
     expect_refused("", "a:1", "no line");
+    expect_refused("server;\nlisten 80;\n", "", "no line");
 }
 
 static void test_weights_that_are_none_count_as_one(void **state) {

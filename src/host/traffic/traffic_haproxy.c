@@ -260,7 +260,7 @@ static int look_at_all(const TrafficContext *context, int64_t *connections, Erro
     const StringList *sockets = &context->traffic->haproxy->sockets;
     int64_t sum = 0;
     for (size_t i = 0; i < sockets->count; i++) {
-        Server server;
+        Server server = {0};
         if (look_at(context, sockets->items[i], &server, error) < 0) return -1;
         if (!context->last && is_up(server.status) && server.others == 0) {
             traffic_refuse_last(error);
@@ -286,7 +286,7 @@ static bool is_out(const Server *server) { return strncmp(server->status, "MAINT
 /* Looked at again afterwards: another host may have gone out in the same moment, and one of the two must
  * come back. */
 static int begin_drain(const TrafficContext *context, const char *socket, Error *error) {
-    Server before, after;
+    Server before = {0}, after = {0};
     if (look_at(context, socket, &before, error) < 0) return -1;
     if (is_out(&before)) return 0;
     if (set(context, socket, "state drain", error) < 0 || look_at(context, socket, &after, error) < 0)
@@ -302,7 +302,7 @@ static int64_t look_connections(void *looker, Error *error) {
     const StringList *sockets = &context->traffic->haproxy->sockets;
     int64_t sum = 0;
     for (size_t i = 0; i < sockets->count; i++) {
-        Server server;
+        Server server = {0};
         if (look_at(context, sockets->items[i], &server, error) < 0) return -1;
         sum += server.connections;
     }
@@ -330,7 +330,7 @@ static int64_t look_down(void *looker, Error *error) {
     const StringList *sockets = &context->traffic->haproxy->sockets;
     int64_t down = 0;
     for (size_t i = 0; i < sockets->count; i++) {
-        Server server;
+        Server server = {0};
         if (look_at(context, sockets->items[i], &server, error) < 0) return -1;
         if (is_seen_up(server.status)) continue;
         error_set(error, ERROR_SYSTEM, "HAProxy at %s says that it is %s", sockets->items[i], server.status);

@@ -1,4 +1,5 @@
 #include "host/traffic/upstream.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -107,7 +108,9 @@ int upstream_find(const char *text, const char *server, UpstreamServer *out, Err
     for (const char *at = text; at;) {
         Line line = line_at(at);
         edges += is_edge(&line);
-        if (is(server_of(&line), server)) {
+        Word address = server_of(&line);
+        if (address.length && is(address, server)) {
+            assert(line.semicolon);
             const char *rest;
             int64_t weight = weight_of(&line), mark = mark_at(line.semicolon + 1, line.end, &rest);
             found = (UpstreamServer){.start = (size_t)(line.start - text),
@@ -153,6 +156,7 @@ static void write_statement(const Line *line, bool down, int64_t weight, Buffer 
 
 void upstream_write(const char *text, const UpstreamServer *found, bool down, int64_t weight, Buffer *out) {
     Line line = line_at(text + found->start);
+    assert(line.semicolon);
     const char *rest = line.semicolon + 1;
     while (mark_at(rest, line.end, &rest)) continue;
     buffer_append(out, text, found->start);
