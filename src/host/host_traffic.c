@@ -107,8 +107,10 @@ int host_run_drain_back(Host *host, Error *error) {
         note_end(host, &end);
         return 0;
     }
-    if (error) *error = problem;
-    if (problem.kind == ERROR_INTERRUPTED) return -1;
+    if (problem.kind == ERROR_INTERRUPTED) {
+        if (error) *error = problem;
+        return -1;
+    }
     json_set_text(host->detail, "warning", problem.en);
     return 0;
 }

@@ -226,7 +226,7 @@ static const Field traffic_fields[] = {
           .text = "nginx, by its upstream file and a reload"),
     FIELD(PlanTraffic, OPTIONAL, "commands", commands, .schema = &traffic_commands_schema,
           .text = "your own commands"),
-    FIELD(PlanTraffic, DURATION, "drain_timeout", drain_timeout_ms, .fallback = "30s", .maximum = 24 * HOUR,
+    FIELD(PlanTraffic, DURATION, "drain_timeout", drain_timeout_ms, .fallback = "30s", .maximum = HOUR,
           .text = "longest wait for connections to end; those left then are cut"),
     STRING(PlanTraffic, "last_server", last_server, .fallback = "refuse", .choices = last_server,
            .text = "when nobody else serves: refuse to take this host out, or drain it all the same"),
