@@ -11,6 +11,7 @@
 #include "host/preflight.h"
 #include "host/release.h"
 #include "host/service/service.h"
+#include "host/traffic/traffic.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,31 @@ static int run_check(Cli *cli, const Arguments *arguments) {
 
 /* ---- show */
 
+static TrafficContext traffic_of(const Plan *own) {
+    return (TrafficContext){.traffic = own->traffic,
+                            .host = own->hosts.items[0].name,
+                            .service = own->service.name,
+                            .root = own->service.root,
+                            .percent = plan_host_weight(own)};
+}
+
+static void show_drain(const Cli *cli, Arena *arena, const Plan *own) {
+    char limit[QUANTITY_TEXT_SIZE];
+    if (!own->traffic) return;
+    TrafficContext context = traffic_of(own);
+    printf(cli_text(cli, "    drain        %s; connections may take %s to end\n"),
+           traffic_describe(&context, TRAFFIC_DRAIN, arena),
+           quantity_duration_text(own->traffic->drain_timeout_ms, limit));
+}
+
+static void show_readmit(const Cli *cli, Arena *arena, const Plan *own) {
+    if (!own->traffic) return;
+    TrafficContext context = traffic_of(own);
+    printf(cli_text(cli, "    readmit      %s\n"), traffic_describe(&context, TRAFFIC_READMIT, arena));
+    if (context.percent)
+        printf(cli_text(cli, "    confirm      %s\n"), traffic_describe(&context, TRAFFIC_WEIGHT, arena));
+}
+
 static void show_host(Cli *cli, Arena *arena, const SessionPlan *plan, const Plan *own) {
     const PlanService *service = &own->service;
     char current[RELEASE_VERSION_SIZE] = "";
@@ -103,6 +129,7 @@ static void show_host(Cli *cli, Arena *arena, const SessionPlan *plan, const Pla
     printf(cli_text(cli, "    prepare      check, install %s beside it, back up and prove the backup; the "
                          "service runs on\n"),
            plan->version);
+    if (*current) show_drain(cli, arena, own);
     if (*current) printf(cli_text(cli, "    stop         as %s was installed to be stopped\n"), current);
     if (service->config.count + service->data.count)
         printf(
@@ -121,6 +148,7 @@ static void show_host(Cli *cli, Arena *arena, const SessionPlan *plan, const Pla
                health->name, what, quantity_duration_text(health->every_ms, every), health->healthy_after,
                quantity_duration_text(health->deadline_ms, deadline));
     }
+    show_readmit(cli, arena, own);
 }
 
 static void show_rollback(Cli *cli, const Plan *plan) {

@@ -10,6 +10,7 @@ SEAMS = {
     "src/engine/host_link_": ["imagined", "local", "remote"],
     "src/host/service/service_": ["commands", "process", "systemd"],
     "src/journal/journal_": ["memory", "remote", "sqlite"],
+    "src/host/traffic/traffic_": ["commands", "haproxy", "nginx"],
 }
 
 # Where each library may be included; everybody else goes through the room that wraps it.
