@@ -47,9 +47,10 @@ static int show_plan(RouteCall *call, Error *error) {
     FleetOpening opening;
     Plan *plan = NULL;
     DepotPackage package;
-    if (read_opening(call, &body, &opening, error) < 0 ||
-        fleet_compile(call->controller->fleet, &opening, call->arena, &plan, &package, error) < 0)
-        return -1;
+    if (read_opening(call, &body, &opening, error) < 0) return -1;
+    opening.service = json_get_text(body, "service", NULL);
+    opening.version = json_get_text(body, "version", NULL);
+    if (fleet_compile(call->controller->fleet, &opening, call->arena, &plan, &package, error) < 0) return -1;
     size_t *stages = ARENA_ARRAY(call->arena, plan->hosts.count, size_t);
     if (plan_stages(plan, stages, error) < 0) return -1;
     json_t *answer = json_object(), *list = json_array();

@@ -56,6 +56,7 @@ trap 'exit 130' INT TERM
 start_controller() {
     "$here/out/upkeepd" serve --state controller --listen "127.0.0.1:$1" --port-file controller.port >>controller.log 2>&1 &
     echo $! >controller.pid
+    disown # it is killed on purpose, and nothing need be said about that
     eventually 20 test -s controller.port || bad "the controller did not start; see $room/controller.log" "控制器未能启动，见 $room/controller.log"
 }
 
@@ -210,9 +211,11 @@ note "The controller was killed (kill -9) while the pilot was being switched; no
     "试点主机切换途中控制器被 kill -9；现在重新启动。"
 rm -f controller.pid controller.port
 start_controller "$port"
-wait $following || true
+status=0
+wait $following || status=$?
+cat upgrade.out
+[ $status = 0 ] || bad "upkeep ended with $status; 0 was expected" "upkeep 以 $status 结束；预期为 0"
 change=$(change_of 2)
-run upkeep watch "$change" --lang $lang | tail -n 12
 expect_no_failure
 expect_version $new
 
