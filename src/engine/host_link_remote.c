@@ -90,7 +90,7 @@ static int remote_receive(HostLink *link, int64_t timeout_ms, HostReport *out) {
     Remote *remote = (Remote *)link;
     struct timespec until = in_ms(timeout_ms);
     pthread_mutex_lock(&remote->lock);
-    while (!remote->first)
+    while (!remote->first && timeout_ms > 0)
         if (pthread_cond_timedwait(&remote->reported, &remote->lock, &until) != 0) break;
     Queued *queued = remote->first;
     if (queued) {
