@@ -252,7 +252,8 @@ static bool fold_host_lost(Fold *fold) {
     if (!fold->host) return false;
     fold->host->state = HOST_LOST;
     fold->host->order_open = false;
-    fold->host->error = "nothing was heard of it before the deadline of its order";
+    fold->host->error = TEXT("nothing was heard of it before the deadline of its order");
+    fold->host->error_zh = text_in(LANGUAGE_ZH, fold->host->error);
     return true;
 }
 
@@ -387,6 +388,7 @@ static bool fold_rollback(Fold *fold) {
     for (size_t i = 0; i < rollout->host_count; i++) {
         rollout->hosts[i].rollback_failed = false;
         rollout->hosts[i].kept = false;
+        if (rollout->hosts[i].state == HOST_LOST) rollout->hosts[i].state = HOST_FAILED;
     }
     return true;
 }
@@ -449,6 +451,14 @@ static RolloutStage *find_stage(const Rollout *rollout, const char *name) {
     return NULL;
 }
 
+/* Who speaks is not lost; what it has done meanwhile nobody knows, so it has failed, and goes back. */
+static void fold_report_number(Fold *fold) {
+    int64_t number = json_get_integer(fold->event, "report", 0);
+    if (number <= fold->host->report_number) return;
+    fold->host->report_number = number;
+    if (fold->host->state == HOST_LOST) fold->host->state = HOST_FAILED;
+}
+
 int rollout_fold(Rollout *rollout, int64_t sequence, const json_t *event, Error *error) {
     const char *type = json_get_text(event, "type", "");
     Fold fold = {.rollout = rollout, .event = event};
@@ -463,8 +473,7 @@ int rollout_fold(Rollout *rollout, int64_t sequence, const json_t *event, Error 
                              "event %" PRId64 " (%s) cannot follow the ones before it", sequence, type);
         break;
     }
-    int64_t report = json_get_integer(event, "report", 0);
-    if (fold.host && report > fold.host->report_number) fold.host->report_number = report;
+    if (fold.host) fold_report_number(&fold);
     rollout->sequence = sequence; /* other types are evidence: they change nothing here */
     if (fold.host)
         assert_host(rollout, fold.host); /* it changed no other one */

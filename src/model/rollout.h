@@ -34,6 +34,8 @@
  *   rolling_back  failed         order.failed
  *   healthy       rolled_back    host.rolled_back           (its dead man's switch)
  *   any           lost           host.lost                  (an order's deadline passed)
+ *   lost          failed         any report of it           (what it did meanwhile nobody knows)
+ *   lost          failed         control.rollback           (a person has it tried again)
  *
  * A rollout that fails rolls back every host it touched, the sick ones first, then the others in reverse
  * order of their switching. Nothing waits without a deadline or a named person (I5): orders have deadlines,

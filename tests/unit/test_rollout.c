@@ -247,6 +247,48 @@ static void test_a_pause_switches_nobody_but_still_confirms(void **state) {
     arena_free(at.arena);
 }
 
+/* "a" is switched, and then nothing is heard of it until it is lost. */
+static void lose_host(Case *at) {
+    prepare_all(at);
+    decide(at);
+    at->now_ms += (int64_t)5 * 3600 * 1000;
+    assert_string_equal(decide(at), " host.lost:a rollout.failing:a order.given:rollback:b");
+}
+
+static void test_a_lost_host_that_is_heard_again_goes_back(void **state) {
+    (void)state;
+    Case at = begin();
+    lose_host(&at);
+    JSON_AUTO event = rollout_event(at.rollout, "host.report_refused", at.now_ms);
+    json_set_text(event, "host", "a");
+    json_set_integer(event, "report", 7);
+    fold(&at, event);
+    assert_string_equal(decide(&at), " order.given:rollback:a");
+    happen(&at, "order.done", "a");
+    happen(&at, "order.done", "b");
+    assert_string_equal(decide(&at), " rollout.rolled_back change.closed");
+    arena_free(at.arena);
+}
+
+static void test_a_lost_host_is_tried_again_when_a_person_rolls_back(void **state) {
+    (void)state;
+    Case at = begin();
+    lose_host(&at);
+    happen(&at, "order.done", "b");
+    assert_string_equal(decide(&at), " rollout.failed change.closed");
+    happen(&at, "control.rollback", NULL);
+    assert_string_equal(decide(&at), " order.given:rollback:a");
+    arena_free(at.arena);
+}
+
+static void test_a_lost_host_says_why_in_both_languages(void **state) {
+    (void)state;
+    Case at = begin();
+    lose_host(&at);
+    assert_string_not_equal(at.rollout->reason, at.rollout->reason_zh);
+    arena_free(at.arena);
+}
+
 static void test_an_answer_to_an_order_that_was_not_given_is_refused(void **state) {
     (void)state;
     Case at = begin();
@@ -283,6 +325,9 @@ int main(void) {
         cmocka_unit_test(test_a_long_commit_is_not_taken_for_sickness),
         cmocka_unit_test(test_a_failed_rollback_needs_a_person),
         cmocka_unit_test(test_a_pause_switches_nobody_but_still_confirms),
+        cmocka_unit_test(test_a_lost_host_that_is_heard_again_goes_back),
+        cmocka_unit_test(test_a_lost_host_is_tried_again_when_a_person_rolls_back),
+        cmocka_unit_test(test_a_lost_host_says_why_in_both_languages),
         cmocka_unit_test(test_an_answer_to_an_order_that_was_not_given_is_refused),
         cmocka_unit_test(test_a_switch_without_a_proved_restore_point_cannot_be_folded),
     };
