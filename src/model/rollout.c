@@ -224,13 +224,16 @@ static bool fold_step_started(Fold *fold) {
     return true;
 }
 
+/* A failing verdict stays until a person resumes: better reports that come in the same breath, as after a
+ * partition, must not hide it from the decision (I5). */
 static bool fold_health(Fold *fold) {
     if (!fold->host) return false;
     const char *verdict = json_get_text(fold->event, "verdict", "");
+    fold->host->health_ms = fold->time_ms;
+    if (fold->host->health == VERDICT_FAIL) return true;
     fold->host->health = strcmp(verdict, "pass") == 0   ? VERDICT_PASS
                          : strcmp(verdict, "fail") == 0 ? VERDICT_FAIL
                                                         : VERDICT_INCONCLUSIVE;
-    fold->host->health_ms = fold->time_ms;
     if (fold->host->health != VERDICT_FAIL) return true;
     fold->host->error = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error", "unhealthy"));
     fold->host->error_zh =

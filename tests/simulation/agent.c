@@ -178,7 +178,7 @@ static void die_some_day(Fleet *fleet, const Due *due) {
         int64_t down_ms = fleet_about(fleet, fleet_one_in(fleet, 6) ? HOUR_MS : RESTART_MS);
         fleet_plan(fleet, fleet->now_ms + down_ms, restart, due->host, 0, NULL);
     }
-    fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.agent_dies * MINUTE_MS),
+    fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.agent_dies * SECOND_MS),
                die_some_day, due->host, 0, NULL);
 }
 
@@ -193,7 +193,7 @@ void agent_begin(Fleet *fleet, Agent *agent, size_t host) {
                      .turn_ms = NEVER_MS};
     agent_start(agent);
     if (fleet->trouble.agent_dies)
-        fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.agent_dies * MINUTE_MS),
+        fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.agent_dies * SECOND_MS),
                    die_some_day, host, 0, NULL);
 }
 

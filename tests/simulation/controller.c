@@ -128,7 +128,7 @@ static void light_fuse(Fleet *fleet, const Due *due) {
     if (fleet_is_calm(fleet)) return;
     if (controller->remote && controller->fuse.left == NO_FUSE)
         controller->fuse.left = (int)fleet_up_to(fleet, FUSE_MAX);
-    fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.controller_dies * MINUTE_MS),
+    fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.controller_dies * SECOND_MS),
                light_fuse, due->host, 0, NULL);
 }
 
@@ -213,7 +213,7 @@ void controller_begin(Fleet *fleet, Controller *controller) {
     book_begin(fleet, &controller->book);
     if (fleet->trouble.controller_dies)
         fleet_plan(fleet,
-                   fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.controller_dies * MINUTE_MS),
+                   fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.controller_dies * SECOND_MS),
                    light_fuse, 0, 0, NULL);
 }
 

@@ -63,12 +63,11 @@ typedef enum Hit {
 } Hit;
 extern const char *const hit_texts[HIT_COUNT];
 
-/* How often each kind of trouble comes in this world: one in … ; 0: never. */
+/* How often each kind of trouble comes in this world; 0: never. */
 typedef struct Trouble {
-    int lost, delayed, doubled;                          /* messages */
-    int parts;                                           /* minutes between partitions, about */
-    int controller_dies, agent_dies, reboots, clock_set; /* likewise */
-    int people;                                          /* likewise */
+    int lost, delayed, doubled;                                 /* one message in so many */
+    int parts, controller_dies, agent_dies, reboots, clock_set; /* about so many seconds in between */
+    int people;                                                 /* likewise */
 } Trouble;
 
 typedef struct Fleet Fleet;

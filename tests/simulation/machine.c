@@ -184,8 +184,11 @@ static const char *trouble_with(Machine *machine, const char *step) {
     if (is_step(step, "check") && nature->refuses) return "imagined: there is no room";
     if (is_step(step, "confirm") && machine->ledger.rolled_back) return "it rolled back by itself";
     if (!is_step(step, "probe")) return NULL;
-    if (kind == ORDER_ROLLBACK)
-        return nature->stubborn && !machine->ledger.by_itself ? "imagined: the old version is dead" : NULL;
+    if (kind == ORDER_ROLLBACK) {
+        if (!nature->stubborn || machine->ledger.by_itself) return NULL;
+        fleet_hit(machine->fleet, HIT_STUBBORN);
+        return "imagined: the old version is dead";
+    }
     if (nature->bad_times == 0) return NULL;
     nature->bad_times--;
     fleet_hit(machine->fleet, HIT_BAD_AT_ONCE);
@@ -428,7 +431,7 @@ static void go(Fleet *fleet, const Due *due) {
 
 static void reboot(Fleet *fleet, const Due *due) {
     Machine *machine = &fleet->machines[due->host];
-    int64_t every_ms = (int64_t)fleet->trouble.reboots * MINUTE_MS;
+    int64_t every_ms = (int64_t)fleet->trouble.reboots * SECOND_MS;
     if (fleet_is_calm(fleet)) return;
     fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, every_ms), reboot, due->host, 0, NULL);
     if (!machine->up) return;
@@ -443,7 +446,7 @@ static void set_clock(Fleet *fleet, const Due *due) {
     if (fleet_is_calm(fleet)) return;
     fleet_hit(fleet, HIT_CLOCK_SET);
     machine->wall_offset_ms = fleet_up_to(fleet, (int64_t)2 * CLOCK_SET_MAX_MS) - CLOCK_SET_MAX_MS;
-    fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.clock_set * MINUTE_MS),
+    fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.clock_set * SECOND_MS),
                set_clock, due->host, 0, NULL);
 }
 
@@ -474,7 +477,7 @@ static void begin_clock(Machine *machine) {
     }
     machine->wall_offset_ms = fleet_up_to(fleet, (int64_t)2 * CLOCK_SET_MAX_MS) - CLOCK_SET_MAX_MS;
     if (fleet->trouble.clock_set)
-        fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.clock_set * MINUTE_MS),
+        fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.clock_set * SECOND_MS),
                    set_clock, machine->index, 0, NULL);
 }
 
@@ -489,7 +492,7 @@ void machine_begin(Fleet *fleet, Machine *machine, size_t index, const char *nam
     begin_clock(machine);
     if (machine->nature.gone_ms != NEVER_MS) fleet_plan(fleet, machine->nature.gone_ms, go, index, 0, NULL);
     if (fleet->trouble.reboots)
-        fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.reboots * MINUTE_MS),
+        fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.reboots * SECOND_MS),
                    reboot, index, 0, NULL);
 }
 

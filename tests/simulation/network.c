@@ -69,12 +69,12 @@ static void part(Fleet *fleet, const Due *due) {
     if (until_ms > fleet->calm_ms) until_ms = fleet->calm_ms;
     fleet_trace(fleet, "the network is parted");
     fleet_plan(fleet, until_ms, heal, 0, 0, NULL);
-    fleet_plan(fleet, until_ms + fleet_about(fleet, (int64_t)fleet->trouble.parts * MINUTE_MS), part, 0,
+    fleet_plan(fleet, until_ms + fleet_about(fleet, (int64_t)fleet->trouble.parts * SECOND_MS), part, 0,
                due->turn, NULL);
 }
 
 void network_begin(Fleet *fleet) {
     if (fleet->trouble.parts)
-        fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.parts * MINUTE_MS), part,
+        fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.parts * SECOND_MS), part,
                    0, 0, NULL);
 }

@@ -37,7 +37,7 @@ static Verb any_verb(Fleet *fleet) {
 static void steer(Fleet *fleet, const Due *due) {
     if (fleet_is_calm(fleet) || witness_has_ended(fleet)) return;
     ask(fleet, any_verb(fleet));
-    fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.people * MINUTE_MS), steer,
+    fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.people * SECOND_MS), steer,
                due->host, 0, NULL);
 }
 
@@ -73,8 +73,8 @@ void people_begin(Fleet *fleet, People *people) {
     *people = (People){.fleet = fleet, .journal = book_open(&fleet->controller->book, NULL)};
     people->bare = (Rollout){.plan = fleet->plan, .change = fleet->controller->change};
     if (fleet->trouble.people) {
-        people->meddling = 0;
-        fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.people * MINUTE_MS),
+        people->meddling = 60;
+        fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.people * SECOND_MS),
                    steer, 0, 0, NULL);
     }
     fleet_plan(fleet, fleet->now_ms + THINKING_MS, care, 0, 0, NULL);

@@ -74,12 +74,12 @@ static void choose_trouble(Fleet *fleet) {
     fleet->trouble = (Trouble){.lost = often(fleet, 2, 40),
                                .delayed = often(fleet, 3, 60),
                                .doubled = often(fleet, 3, 60),
-                               .parts = often(fleet, 2, 30),
-                               .controller_dies = often(fleet, 1, 20),
-                               .agent_dies = often(fleet, 2, 60),
-                               .reboots = often(fleet, 10, 200),
-                               .clock_set = often(fleet, 2, 60),
-                               .people = often(fleet, 2, 60)};
+                               .parts = often(fleet, 60, 1200),
+                               .controller_dies = often(fleet, 10, 600),
+                               .agent_dies = often(fleet, 15, 900),
+                               .reboots = often(fleet, 120, 3600),
+                               .clock_set = often(fleet, 60, 1800),
+                               .people = often(fleet, 60, 1800)};
 }
 
 static void open_change(Fleet *fleet, Arena *arena) {
@@ -105,7 +105,7 @@ static void open_change(Fleet *fleet, Arena *arena) {
 /* What is still under way arrives; whoever can go back has done so. */
 static void rest(Fleet *fleet) {
     int64_t until_ms = fleet->now_ms + REST_MS;
-    if (until_ms < fleet->calm_ms + REST_MS) until_ms = fleet->calm_ms + REST_MS;
+    if (!fleet_is_calm(fleet)) fleet->calm_ms = fleet->now_ms;
     while (fleet->now_ms < until_ms) {
         fleet_step(fleet, until_ms);
         witness_look(fleet);

@@ -172,6 +172,18 @@ static void test_a_sick_host_takes_confirmed_ones_back_with_it(void **state) {
     arena_free(at.arena);
 }
 
+static void test_a_failing_verdict_is_not_hidden_by_better_ones_behind_it(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    switch_host(&at, "a");
+    report(&at, "a", "fail"); /* nobody has decided yet when these come as well */
+    report(&at, "a", "inconclusive");
+    report(&at, "a", "pass");
+    assert_non_null(strstr(decide(&at), "rollout.failing:a"));
+    arena_free(at.arena);
+}
+
 static void test_silence_makes_a_switched_host_sick(void **state) {
     (void)state;
     Case at = begin();
@@ -320,6 +332,7 @@ int main(void) {
         cmocka_unit_test(test_commits_when_every_stage_has_passed),
         cmocka_unit_test(test_a_failed_preparation_refuses_and_switches_nothing),
         cmocka_unit_test(test_a_sick_host_takes_confirmed_ones_back_with_it),
+        cmocka_unit_test(test_a_failing_verdict_is_not_hidden_by_better_ones_behind_it),
         cmocka_unit_test(test_silence_makes_a_switched_host_sick),
         cmocka_unit_test(test_a_host_that_carries_out_an_order_may_be_silent),
         cmocka_unit_test(test_a_long_commit_is_not_taken_for_sickness),
