@@ -237,7 +237,8 @@ static void read_resume(Witness *witness) {
 }
 
 static void read_given_up(Witness *witness, bool rollback) {
-    if (!rollback && witness->ended) return;
+    bool goes_back = (witness->failing || witness->given_up) && !witness->ended;
+    if (goes_back || (!rollback && witness->ended)) return; /* asked too late, or twice */
     witness->given_up = true;
     witness->held = witness->paused = false;
     if (!rollback) return;
