@@ -155,6 +155,7 @@ static bool fold_order_given(Fold *fold) {
     host->order_open = true;
     host->order_cancelled = false;
     host->order_given_ms = fold->time_ms;
+    host->order_spent_ms = 0;
     host->order_count++;
     if (kind == ORDER_PREPARE) host->state = HOST_PREPARING;
     if (kind == ORDER_ROLLBACK) host->state = HOST_ROLLING_BACK;
@@ -309,11 +310,21 @@ static bool fold_started(Fold *fold) {
     return true;
 }
 
+/* The time of a dead engine counts as far as the journal shows that it lived: else one that is started again
+ * and again would never call a dead host lost. */
+static void spend(const Rollout *rollout, RolloutHost *host) {
+    int64_t since_ms =
+        host->order_given_ms > rollout->watch_from_ms ? host->order_given_ms : rollout->watch_from_ms;
+    if (host->order_open && rollout->listened_ms > since_ms)
+        host->order_spent_ms += rollout->listened_ms - since_ms;
+}
+
 /* Nobody has watched since the last engine ended, for however long that was, and the clock may have been set:
  * what was seen before is no pass (I11), the soak begins anew, and no time from before is waited for. */
 static bool fold_engine_started(Fold *fold) {
     Rollout *rollout = fold->rollout;
-    rollout->watch_from_ms = fold->time_ms;
+    for (size_t i = 0; i < rollout->host_count; i++) spend(rollout, &rollout->hosts[i]);
+    rollout->watch_from_ms = rollout->listened_ms = fold->time_ms;
     rollout->prepare_only = json_get_bool(fold->event, "prepare_only", false);
     for (size_t i = 0; i < rollout->host_count; i++) {
         RolloutHost *host = &rollout->hosts[i];
@@ -477,6 +488,8 @@ int rollout_fold(Rollout *rollout, int64_t sequence, const json_t *event, Error 
         break;
     }
     if (fold.host) fold_report_number(&fold);
+    bool by_person = strncmp(type, "control.", strlen("control.")) == 0; /* who has another clock */
+    if (!by_person && fold.time_ms > rollout->listened_ms) rollout->listened_ms = fold.time_ms;
     rollout->sequence = sequence; /* other types are evidence: they change nothing here */
     if (fold.host)
         assert_host(rollout, fold.host); /* it changed no other one */

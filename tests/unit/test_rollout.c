@@ -301,6 +301,34 @@ static void test_a_lost_host_says_why_in_both_languages(void **state) {
     arena_free(at.arena);
 }
 
+static void test_a_dead_host_is_lost_though_its_engine_is_started_again_and_again(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    decide(&at);
+    int hours = 0;
+    for (; hours < 12 && at.rollout->hosts[0].state != HOST_LOST; hours++) {
+        happen(&at, "engine.started", NULL);
+        for (int minute = 0; minute < 60; minute += 5, at.now_ms += (int64_t)5 * 60 * 1000) decide(&at);
+    }
+    assert_int_equal(at.rollout->hosts[0].state, HOST_LOST);
+    assert_true(hours >= 4); /* it had its time */
+    arena_free(at.arena);
+}
+
+static void test_time_without_an_engine_is_not_counted_against_a_host(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    decide(&at);
+    at.now_ms += (int64_t)100 * 3600 * 1000;
+    happen(&at, "engine.started", NULL);
+    at.now_ms += (int64_t)3600 * 1000;
+    decide(&at);
+    assert_int_equal(at.rollout->hosts[0].state, HOST_SWITCHING);
+    arena_free(at.arena);
+}
+
 static void test_an_answer_to_an_order_that_was_not_given_is_refused(void **state) {
     (void)state;
     Case at = begin();
@@ -341,6 +369,8 @@ int main(void) {
         cmocka_unit_test(test_a_lost_host_that_is_heard_again_goes_back),
         cmocka_unit_test(test_a_lost_host_is_tried_again_when_a_person_rolls_back),
         cmocka_unit_test(test_a_lost_host_says_why_in_both_languages),
+        cmocka_unit_test(test_a_dead_host_is_lost_though_its_engine_is_started_again_and_again),
+        cmocka_unit_test(test_time_without_an_engine_is_not_counted_against_a_host),
         cmocka_unit_test(test_an_answer_to_an_order_that_was_not_given_is_refused),
         cmocka_unit_test(test_a_switch_without_a_proved_restore_point_cannot_be_folded),
     };
