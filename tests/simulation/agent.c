@@ -26,7 +26,29 @@ void agent_keep(Agent *agent, json_t *event) {
     plan_turn(agent, agent->fleet->now_ms + 1 + fleet_up_to(agent->fleet, COLLECT_MS));
 }
 
+/* What no host may say, or not of that order. */
+static void lie(Agent *agent) {
+    static const struct {
+        const char *type, *order_id;
+    } lies[] = {{"control.abort", NULL},
+                {"control.resume", NULL},
+                {"change.closed", NULL},
+                {"host.lost", NULL},
+                {"order.given", NULL},
+                {"order.done", "CHG-2026-0001/x/1"},
+                {"step.started", "CHG-2026-0001/x/1"}};
+    size_t which = (size_t)fleet_up_to(agent->fleet, sizeof lies / sizeof *lies);
+    json_t *event = json_object();
+    json_set_text(event, "type", lies[which].type);
+    json_set_text(event, "time", "2026-01-01T00:00:00.000Z");
+    json_set_text(event, "order_id", lies[which].order_id);
+    json_set_bool(event, "lie", true);
+    json_array_append_new(agent->said, event);
+    fleet_hit(agent->fleet, HIT_LIE);
+}
+
 static void collect(Agent *agent) {
+    if (agent->lies && !fleet_is_calm(agent->fleet) && fleet_one_in(agent->fleet, 20)) lie(agent);
     size_t index;
     json_t *event;
     json_array_foreach(agent->said, index, event) {
@@ -41,7 +63,6 @@ static void collect(Agent *agent) {
 
 static void forget_heard(Agent *agent, int64_t heard) {
     if (heard > agent->last) fleet_broken(agent->fleet, "I7: the controller has heard of more than was said");
-    if (heard > agent->heard) witness_saw_heard(agent->fleet, agent->host, heard);
     for (; agent->heard < heard; agent->heard++) json_array_remove(agent->outbox, 0);
 }
 
@@ -186,6 +207,7 @@ void agent_begin(Fleet *fleet, Agent *agent, size_t host) {
     *agent = (Agent){.fleet = fleet,
                      .host = host,
                      .hasty = fleet_one_in(fleet, 4),
+                     .lies = fleet_one_in(fleet, 30),
                      .gullible = fleet_one_in(fleet, 3),
                      .said = json_array(),
                      .outbox = json_array(),

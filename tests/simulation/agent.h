@@ -14,6 +14,7 @@ struct Agent {
     size_t host;
     bool alive;
     bool hasty;      /* several letters under way at once */
+    bool lies;       /* says what is not its to say */
     bool gullible;   /* takes answers to earlier questions too */
     json_t *said;    /* not durable yet */
     json_t *outbox;  /* [{"number", "event"}, …], not heard yet; durable */

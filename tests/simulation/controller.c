@@ -30,8 +30,7 @@ static int64_t clock_ms(Clock *clock) {
 static void answer(Controller *controller, size_t host, uint64_t question, json_t *message, int64_t heard) {
     if (!message) message = json_object();
     json_set_integer(message, "heard", heard);
-    const json_t *order = json_object_get(message, "order");
-    if (order) witness_saw_order_handed_out(controller->fleet, host, json_get_text(order, "id", ""));
+    witness_saw_heard(controller->fleet, host, heard);
     network_answer(controller->fleet, host, question, message);
 }
 
@@ -68,6 +67,8 @@ void controller_hear(Fleet *fleet, size_t host, uint64_t question, const json_t 
     int64_t heard = 0;
     Error error = {0};
     if (!controller->remote || controller->fuse.dead) return;
+    JSON_AUTO before = host_link_remote_poll(controller->remote, name);
+    witness_saw_box(fleet, host, before);
     if (host_link_remote_report(controller->remote, name, reports, &heard, &error) < 0) {
         refuse(fleet, host, question, &error);
         return;

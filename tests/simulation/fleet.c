@@ -40,6 +40,7 @@ const char *const hit_texts[HIT_COUNT] = {
     [HIT_CANCELLED] = "orders cancelled",
     [HIT_LOST_HOST] = "hosts declared lost",
     [HIT_RETURNED] = "lost hosts that were heard again",
+    [HIT_LIE] = "reports of what is not a host's to say",
     [HIT_REFUSED] = "reports that came too late and were kept as evidence",
 };
 

@@ -59,6 +59,7 @@ typedef enum Hit {
     HIT_LOST_HOST,
     HIT_RETURNED,
     HIT_REFUSED,
+    HIT_LIE,
     HIT_COUNT
 } Hit;
 extern const char *const hit_texts[HIT_COUNT];

@@ -160,6 +160,21 @@ static void read_health(Witness *witness, Seen *host, const json_t *event) {
     if (strcmp(verdict, "fail") == 0 && host->watched) host->wrong = true;
 }
 
+static void check_is_its_to_say(const Fleet *fleet, size_t index, const json_t *event) {
+    static const char *const types[] = {"step.started",     "step.done",          "step.failed",
+                                        "order.done",       "order.failed",       "host.health",
+                                        "host.rolled_back", "host.report_refused"};
+    const char *type = json_get_text(event, "type", ""), *name = fleet->machines[index].name;
+    const char *id = json_get_text(event, "order_id", NULL);
+    size_t i = 0, count = sizeof types / sizeof *types;
+    while (i < count && strcmp(types[i], type) != 0) i++;
+    if (i == count) fleet_broken(fleet, "I7: %s has said %s", name, type);
+    if (!id || order_is_by_itself(id) || i == count - 1) return;
+    FREE_AUTO char *own = NULL;
+    if (asprintf(&own, "%s/%s/", fleet->controller->change, name) < 0) abort();
+    if (strncmp(id, own, strlen(own)) != 0) fleet_broken(fleet, "I7: %s has spoken of %s", name, id);
+}
+
 /* A report of a host: the next one, and what it said. */
 static void check_report(Witness *witness, size_t index, const json_t *event) {
     const Fleet *fleet = witness->fleet;
@@ -176,13 +191,15 @@ static void check_report(Witness *witness, size_t index, const json_t *event) {
     const json_t *said = json_array_get(fleet->agents[index].history, (size_t)number - 1);
     static const char *const keys[] = {"order_id", "step", "verdict"};
     if (!said) fleet_broken(fleet, "I7: a report that %s never made", name);
+    check_is_its_to_say(fleet, index, event);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
         if (json_object_get(event, keys[i]) &&
             !json_equal(json_object_get(event, keys[i]), json_object_get(said, keys[i])))
             fleet_broken(fleet, "I7: report %d of %s is not what it said", (int)number, name);
     if (strcmp(type, "host.report_refused") == 0) {
         fleet_hit(witness->fleet, HIT_REFUSED);
-        if (strncmp(json_get_text(said, "type", ""), "order.", strlen("order.")) != 0)
+        if (strncmp(json_get_text(said, "type", ""), "order.", strlen("order.")) != 0 &&
+            !json_object_get(said, "lie"))
             fleet_broken(fleet, "I7: a report of %s was refused: %s", name, json_get_text(event, "why", ""));
     } else if (strcmp(type, json_get_text(said, "type", "")) != 0) {
         fleet_broken(fleet, "I7: report %d of %s is not what it said", (int)number, name);
@@ -244,7 +261,7 @@ static void read_given_up(Witness *witness, bool rollback) {
     if (!rollback) return;
     witness->ended = false;
     for (size_t i = 0; i < witness->fleet->host_count; i++)
-        witness->hosts[i].kept = witness->hosts[i].stuck = false;
+        witness->hosts[i].kept = witness->hosts[i].stuck = witness->hosts[i].lost = false;
 }
 
 static void read_of_rollout(Witness *witness, const char *type, const json_t *event) {
@@ -287,18 +304,27 @@ void witness_begin(Fleet *fleet, Witness *witness) {
     for (size_t i = 0; i < fleet->host_count; i++) witness->hosts[i].looked_ms = fleet->now_ms;
 }
 
-/* ---- what was promised to a host */
+/* ---- what the link says to a host */
 
 void witness_saw_heard(Fleet *fleet, size_t host, int64_t number) {
-    if (number > fleet->witness->hosts[host].reports)
-        fleet_broken(fleet, "I7: %s may forget report %d, and the journal does not have it",
-                     fleet->machines[host].name, (int)number);
+    const Seen *seen = &fleet->witness->hosts[host];
+    const char *name = fleet->machines[host].name;
+    if (number > seen->reports)
+        fleet_broken(fleet, "I7: %s may forget report %d, and the journal does not have it", name,
+                     (int)number);
+    if (number < seen->reports)
+        fleet_broken(fleet, "I7: %s is not told that report %d was heard", name, (int)seen->reports);
 }
 
-void witness_saw_order_handed_out(Fleet *fleet, size_t host, const char *id) {
+void witness_saw_box(Fleet *fleet, size_t host, const json_t *message) {
     const Seen *seen = &fleet->witness->hosts[host];
-    if (!seen->order_open || strcmp(seen->order.id, id) != 0)
-        fleet_broken(fleet, "I5: %s is handed %s, which is closed", fleet->machines[host].name, id);
+    const char *name = fleet->machines[host].name;
+    const char *id = json_get_text(json_object_get(message, "order"), "id", NULL);
+    if (id && (!seen->order_open || strcmp(seen->order.id, id) != 0))
+        fleet_broken(fleet, "I5: %s is handed %s, which is closed", name, id);
+    if (!id && seen->order_open) fleet_broken(fleet, "I7: %s is not handed %s", name, seen->order.id);
+    if (id && seen->cancelled != json_get_bool(message, "cancel", false))
+        fleet_broken(fleet, "I7: %s hears of a cancel that is none, or not of one", name);
 }
 
 /* An order goes out only when it stands in the journal. */

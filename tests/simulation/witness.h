@@ -56,7 +56,9 @@ void witness_look(Fleet *fleet);                      /* after anything has happ
 /* What the parts of the world have seen. */
 void witness_saw_start(Fleet *fleet, const Rollout *rollout);
 void witness_saw_submit(Fleet *fleet, const char *host, const Order *order);
-void witness_saw_order_handed_out(Fleet *fleet, size_t host, const char *id);
+/* What its box hands out (NULL: nothing) while nothing is under way between the link and the journal. */
+void witness_saw_box(Fleet *fleet, size_t host, const json_t *message);
+/* What it is told that it may forget, likewise. */
 void witness_saw_heard(Fleet *fleet, size_t host, int64_t number);
 void witness_saw_answer(Fleet *fleet, size_t host, const Order *order, bool done);
 void witness_saw_health(Fleet *fleet, size_t host, const char *verdict);
