@@ -1,8 +1,9 @@
 /* Machine: one imagined host — its releases and service, the ledger that outlives every crash, the steps of
  * an order, its guard, its clock. What src/host does, without files and processes:
  *
- *   an order is answered once and its answer given again to whoever asks again; cut off, it goes on at the
- * step it had come to; "rolled back" is the end of the change here; a switch nobody confirmed by its
+ * An order is answered once, and its answer given again to whoever asks again; cut off, it goes on at the
+ * step
+ * it had come to. "Rolled back" is the end of the change here. A switch that nobody confirmed by its
  * deadline, by the machine's own steady clock, goes back by itself, be its agent alive or dead.
  *
  * A machine may hang, fail, fall sick, be switched off for minutes or for good, and its clock may go wrong or

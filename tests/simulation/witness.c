@@ -65,6 +65,7 @@ static void check_switch(const Witness *witness, size_t index) {
 
 static void check_confirm(const Witness *witness, const Seen *host) {
     const Fleet *fleet = witness->fleet;
+    if (witness->time_ms >= host->confirm_by_ms) fleet_broken(fleet, "I6: confirmed after its deadline");
     if (!host->passed_since_soak) fleet_broken(fleet, "I11: confirmed without a report");
     if (!host->really_passed) fleet_broken(fleet, "I11: confirmed, and it never passed");
     if (witness->time_ms < witness->soak_until_ms)
@@ -101,6 +102,7 @@ static void read_order_given(Witness *witness, size_t index, const json_t *event
     if (kind == ORDER_ROLLBACK) host->rolled_back = host->committed = host->kept = host->stuck = false;
     if (kind != ORDER_SWITCH) return;
     host->switches++;
+    host->confirm_by_ms = witness->time_ms + witness->fleet->plan->rollout.confirm_deadline_ms;
     host->on_new = true;
     host->resumed_since_switch = host->passed_since_soak = host->really_passed = false;
 }

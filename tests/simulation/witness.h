@@ -1,21 +1,23 @@
 /* Witness: knows what really happened and what stands in the journal, and holds the invariants of the design
- * (section “Invariants” of docs/explanation/design.md) against both, by what it has seen itself and never by
- * what the engine's fold says of it.
+ * (docs/explanation/design.md) against both, by what it has seen itself, never by what the fold says of it.
  *
  *   I1   a switch is ordered only where the machine's restore point really is proved
  *   I4   never more hosts taken out of service by orders, or put back, at one time than max_unavailable: in
- * the journal as orders are given, and in reality. Reality lags behind: what is promised is about orders that
- * are open or whose failure is not mended; a host that was declared lost is beyond promises I5   after a
- * failing verdict nobody is switched, no order is handed out that is closed, the rollout ends, and every host
- * ends rolled back, kept by choice, failed for a person, or lost — and really is there I6   a switched
- * machine that could go back does not stand unconfirmed past its deadline I7   the reports of a host stand in
- * the journal once, in order, as they were said; what it was told that it may forget is there; orders have
- * names of their own, and one answer, which the machine really gave I8   the chain of the journal verifies at
- * the end I10  `current` names a release that was staged whole I11  nobody is confirmed without a pass since
- * the soak began, nor before it is over, nor that never really passed; nothing goes on while a switched host
- * is silent I12  what was given up or has failed is not switched again, unless a person resumed
+ *        the journal as orders are given, and in reality. Reality lags behind: what is promised is about
+ *        orders that are open or whose failure is not mended; a host declared lost is beyond promises
+ *   I5   after a failing verdict nobody is switched, no order is handed out that is closed, the rollout ends,
+ *        and every host ends rolled back, kept by choice, failed for a person, or lost — and really is there
+ *   I6   a switched machine that could go back does not stand unconfirmed past its deadline, and nobody is
+ *        confirmed after it
+ *   I7   the reports of a host stand in the journal once, in order, as they were said; what it was told that
+ *        it may forget is there; orders have names of their own, and one answer, which it really gave
+ *   I8   the chain of the journal verifies at the end
+ *   I10  `current` names a release that was staged whole
+ *   I11  nobody is confirmed without a pass since the soak began, nor before it is over, nor who never really
+ *        passed; nothing goes on while a switched host is silent
+ *   I12  what was given up or has failed is not switched again, unless a person resumed
  *
- * I2 and I3 (environments, approvals) are no business of one rollout's engine; I9 (signatures) none of a
+ * I2 and I3 (environments, approvals) are no business of one rollout's engine; I9 (signatures) is none of a
  * world without packages.
  */
 #pragma once
@@ -37,6 +39,7 @@ typedef struct Seen { /* of one host */
     bool rolled_back, committed, kept, stuck; /* its last word; stuck: its rollback failed */
     bool resumed_since_switch, passed_since_soak;
     int64_t heard_ms;
+    int64_t confirm_by_ms; /* of its last switch */
     /* in reality: */
     bool really_passed; /* since its last switch was ordered */
     int64_t looked_ms, exposed_ms;
