@@ -2,8 +2,7 @@
  * an order, its guard, its clock. What src/host does, without files and processes:
  *
  * An order is answered once, and its answer given again to whoever asks again; cut off, it goes on at the
- * step
- * it had come to. "Rolled back" is the end of the change here. A switch that nobody confirmed by its
+ * step it had come to. "Rolled back" is the end of the change here. A switch that nobody confirmed by its
  * deadline, by the machine's own steady clock, goes back by itself, be its agent alive or dead.
  *
  * A machine may hang, fail, fall sick, be switched off for minutes or for good, and its clock may go wrong or
