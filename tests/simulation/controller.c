@@ -127,7 +127,9 @@ static int link_receive(HostLink *link, int64_t timeout_ms, HostReport *out) {
 static void light_fuse(Fleet *fleet, const Due *due) {
     Controller *controller = fleet->controller;
     if (fleet_is_calm(fleet)) return;
-    if (controller->remote && controller->fuse.left == NO_FUSE)
+    if (controller->remote && fleet_one_in(fleet, 5))
+        atomic_store(&controller->interrupts, fleet_one_in(fleet, 3) ? 2 : 1);
+    else if (controller->remote && controller->fuse.left == NO_FUSE)
         controller->fuse.left = (int)fleet_up_to(fleet, FUSE_MAX);
     fleet_plan(fleet, fleet->now_ms + fleet_about(fleet, (int64_t)fleet->trouble.controller_dies * SECOND_MS),
                light_fuse, due->host, 0, NULL);
@@ -156,6 +158,7 @@ static EngineEnd live(Controller *controller, Arena *arena, Rollout **rollout) {
     controller->lives++;
     controller->fresh = true;
     controller->fuse = (Fuse){.left = NO_FUSE};
+    atomic_store(&controller->interrupts, 0);
     controller->leap_ms = LEAP_MIN_MS;
     choose_clock(controller);
     JOURNAL_AUTO journal = book_open(&controller->book, &controller->fuse);
@@ -171,12 +174,16 @@ static EngineEnd live(Controller *controller, Arena *arena, Rollout **rollout) {
                        .clock = &controller->clock,
                        .rollout = *rollout,
                        .by = "daemon",
+                       .interrupts = &controller->interrupts,
                        .observer = {.event = observe, .context = fleet}};
     int result = engine_run(&spec, &end, &error);
     controller->remote->close(controller->remote);
     controller->remote = NULL;
     memset(controller->parked, 0, sizeof controller->parked);
-    if (result == 0) return end;
+    if (result == 0) {
+        witness_saw_leave(fleet, end, atomic_load(&controller->interrupts));
+        return end;
+    }
     if (!controller->fuse.dead) fleet_broken(fleet, "I7: the engine gave up: %s", error.en);
     fleet_trace(fleet, "the controller dies");
     return ENGINE_INTERRUPTED;
@@ -198,7 +205,7 @@ RolloutOutcome controller_carry_out(Controller *controller) {
         EngineEnd end = live(controller, arena, &rollout);
         if (end == ENGINE_ENDED) return rollout->outcome;
         if (end == ENGINE_HELD) people_decide(controller->fleet);
-        if (end == ENGINE_INTERRUPTED) be_down(controller);
+        if (end == ENGINE_INTERRUPTED || end == ENGINE_PAUSED) be_down(controller);
     }
 }
 

@@ -18,6 +18,7 @@ struct Controller {
     Clock clock;      /* of this process */
     int64_t clock_offset_ms;
     Fuse fuse;
+    atomic_int interrupts;      /* it was asked to leave: 1, or at once: 2 */
     int64_t leap_ms;            /* how long nothing has happened */
     uint64_t parked[HOSTS_MAX]; /* questions that wait for an order; 0: none */
     bool parks;

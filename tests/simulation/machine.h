@@ -72,7 +72,6 @@ struct Machine {
     bool guard_awake;
     Deadline deadline;
     uint64_t deadline_turn;
-    int64_t exposed_ms, exposed_since_ms; /* how long it stood unconfirmed where it could have gone back */
 };
 
 void machine_begin(Fleet *fleet, Machine *machine, size_t index, const char *name);

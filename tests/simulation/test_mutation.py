@@ -122,6 +122,8 @@ IN_FLEET = [
      "if (closed && engine->spec->link->withdraw)", "if (!type)"),
     ("I7", "the link hears what stands in the journal", ENGINE, "if (report && host && engine->spec->link->heard)",
      "if (report < 0)"),
+    ("I7", "who is asked to leave lets a switch come to its end", ENGINE,
+     "rollout->hosts[i].order.kind != ORDER_PREPARE) return false;", "!rollout) return false;"),
     ("I5 I12", "what was decided before a person wrote is not written", JOURNAL, "    if (batch->change)\n", "    if (false)\n"),
     ("I5", "a failing verdict is not hidden by a better one", FOLD,
      "    if (fold->host->health == VERDICT_FAIL) return true;\n", ""),

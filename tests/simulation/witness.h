@@ -21,6 +21,7 @@
  * world without packages.
  */
 #pragma once
+#include "engine/engine.h"
 #include "fleet.h"
 
 typedef struct Seen { /* of one host */
@@ -58,6 +59,8 @@ void witness_read(Fleet *fleet, const json_t *event); /* it is durable now */
 void witness_look(Fleet *fleet);                      /* after anything has happened */
 /* What the parts of the world have seen. */
 void witness_saw_start(Fleet *fleet, const Rollout *rollout);
+/* An engine has come to an end, asked to leave or not. */
+void witness_saw_leave(Fleet *fleet, EngineEnd end, int interrupts);
 void witness_saw_submit(Fleet *fleet, const char *host, const Order *order);
 /* What its box hands out (NULL: nothing) while nothing is under way between the link and the journal. */
 void witness_saw_box(Fleet *fleet, size_t host, const json_t *message);

@@ -19,6 +19,21 @@ void witness_saw_start(Fleet *fleet, const Rollout *rollout) {
     }
 }
 
+/* Asked in a friendly way, it leaves nothing under way but what may be cut off anywhere. */
+void witness_saw_leave(Fleet *fleet, EngineEnd end, int interrupts) {
+    bool left = end == ENGINE_PAUSED || end == ENGINE_INTERRUPTED;
+    if (left && !interrupts) fleet_broken(fleet, "I5: the engine left by itself");
+    if (left) fleet_hit(fleet, interrupts > 1 ? HIT_THROWN_OUT : HIT_LEFT);
+    if (end == ENGINE_ENDED && !fleet->witness->ended) fleet_broken(fleet, "I5: the engine ended too early");
+    if (end == ENGINE_HELD && !fleet->witness->held) fleet_broken(fleet, "I5: the engine waits for nobody");
+    for (size_t i = 0; left && interrupts == 1 && i < fleet->host_count; i++) {
+        const Seen *seen = &fleet->witness->hosts[i];
+        if (seen->order_open && seen->order.kind != ORDER_PREPARE)
+            fleet_broken(fleet, "I7: the engine left %s alone with %s", fleet->machines[i].name,
+                         seen->order.id);
+    }
+}
+
 void witness_saw_answer(Fleet *fleet, size_t host, const Order *order, bool done) {
     const Ledger *ledger = &fleet->machines[host].ledger;
     fleet_trace(fleet, "%s %s %s", fleet->machines[host].name, done ? "has done" : "fails", order->id);
