@@ -162,6 +162,13 @@ static void read_health(Witness *witness, Seen *host, const json_t *event) {
     if (strcmp(verdict, "fail") == 0 && host->watched) host->wrong = true;
 }
 
+/* It is as good as one that has failed: a person may have it tried again. */
+static void read_return(Witness *witness, Seen *host) {
+    fleet_hit(witness->fleet, HIT_RETURNED);
+    host->lost = host->gone = false;
+    host->wrong = true;
+}
+
 static void check_is_its_to_say(const Fleet *fleet, size_t index, const json_t *event) {
     static const char *const types[] = {"step.started",     "step.done",          "step.failed",
                                         "order.done",       "order.failed",       "host.health",
@@ -188,8 +195,7 @@ static void check_report(Witness *witness, size_t index, const json_t *event) {
         fleet_broken(fleet, "I7: report %d of %s stands where %d should", (int)number, name,
                      (int)host->reports + 1);
     host->reports = number;
-    if (host->lost) fleet_hit(witness->fleet, HIT_RETURNED);
-    host->lost = false;
+    if (host->lost) read_return(witness, host);
     const json_t *said = json_array_get(fleet->agents[index].history, (size_t)number - 1);
     static const char *const keys[] = {"order_id", "step", "verdict"};
     if (!said) fleet_broken(fleet, "I7: a report that %s never made", name);
