@@ -357,6 +357,7 @@ static bool fold_resume(Fold *fold) {
     Rollout *rollout = fold->rollout;
     if (rollout->state != ROLLOUT_PAUSED) return true;
     rollout->state = ROLLOUT_RUNNING;
+    rollout->prepare_only = false; /* who goes on when everything is prepared wants it switched */
     rollout->watch_from_ms = fold->time_ms;
     for (size_t i = 0; rollout->held && i < rollout->host_count; i++) {
         RolloutHost *host = &rollout->hosts[i];
