@@ -89,6 +89,11 @@ int fleet_look(Fleet *fleet, const char *change, FleetLook look, void *context, 
 /* Events after `after`, of `change` or (NULL) all. */
 int fleet_read(Fleet *fleet, int64_t after, const char *change, JournalVisit visit, void *context,
                Error *error);
+/* The same as they are stored, with their hashes. */
+int fleet_rows(Fleet *fleet, int64_t after, const char *change, JournalRowVisit visit, void *context,
+               Error *error);
+/* The last sequence number and its hash. */
+int fleet_head(Fleet *fleet, int64_t *sequence, Digest *hash, Error *error);
 /* Verify the whole chain. */
 int fleet_verify(Fleet *fleet, int64_t *count, Error *error);
 

@@ -188,8 +188,6 @@ static int answer_events(RouteCall *call, const char *change, Error *error) {
 static int give_events(RouteCall *call, Error *error) {
     return answer_events(call, call->parameters[0], error);
 }
-static int give_journal(RouteCall *call, Error *error) { return answer_events(call, NULL, error); }
-
 static int read_past(void *context, int64_t after, const char *change, JournalVisit visit,
                      void *visit_context, Error *error) {
     return fleet_read(context, after, change, visit, visit_context, error);
@@ -244,7 +242,6 @@ const Route route_change[] = {
     {"GET", "/api/v1/changes/{change}/events", ACCESS_READ, give_events, "Its events, from the journal"},
     {"GET", "/api/v1/changes/{change}/stream", ACCESS_READ, stream_change, "Its events as they happen"},
     {"POST", "/api/v1/changes/{change}/control", ACCESS_OPERATE, steer, "Pause, resume, abort, roll back"},
-    {"GET", "/api/v1/journal", ACCESS_READ, give_journal, "All events, from the journal"},
     {"GET", "/api/v1/stream", ACCESS_READ, stream_all, "All events as they happen"},
     {0},
 };
