@@ -6,7 +6,6 @@
 #include "server/route.h"
 #include "trust/token.h"
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,7 +102,7 @@ static int invite(RouteCall *call, Error *error) {
         json_set_text(answer, "token", text);
         route_answer(call, 201, answer);
     }
-    OPENSSL_cleanse(text, sizeof text);
+    explicit_bzero(text, sizeof text);
     return result;
 }
 
