@@ -40,7 +40,8 @@ typedef struct Agent {
 static int accept_answer(const Home *home, const json_t *answer, const Digest *pin, Arena *arena,
                          const char **name, Error *error) {
     const char *certificate = json_get_text(answer, "certificate", "");
-    const char *authority = json_get_text(answer, "authority", NULL);
+    /* A renewal never changes whom this host believes. */
+    const char *authority = pin ? json_get_text(answer, "authority", NULL) : NULL;
     IdentityAnswer identity = {.certificate = certificate,
                                .certificate_size = strlen(certificate),
                                .authority = authority,
