@@ -29,7 +29,8 @@ static int check_paths(const Plan *plan, Error *error) {
 
 static int check_hosts(const Plan *plan, const Inventory *inventory, Error *error) {
     for (size_t i = 0; i < plan->hosts.count; i++) {
-        const char *name = plan->hosts.items[i].name;
+        const char *name = plan->hosts.items[i].name; /* NULL: the row selects hosts */
+        if (!name) continue;
         const InventoryHost *host = inventory_host(inventory, name);
         if (host && host->state == INVENTORY_JOINED) continue;
         error_set(error, ERROR_INVALID, "the host %s has not joined this controller", name);
@@ -40,8 +41,8 @@ static int check_hosts(const Plan *plan, const Inventory *inventory, Error *erro
 
 static int expand(Fleet *fleet, Arena *arena, const Plan *plan, Plan **out, Error *error) {
     const Inventory *inventory = fleet_inventory(fleet);
-    int result = inventory_expand(arena, plan, inventory, out, error);
-    if (result == 0) result = check_hosts(*out, inventory, error);
+    int result = check_hosts(plan, inventory, error); /* before anybody misses its variables */
+    if (result == 0) result = inventory_expand(arena, plan, inventory, out, error);
     fleet_inventory_end(fleet);
     return result;
 }
