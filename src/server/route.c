@@ -134,7 +134,7 @@ static int carry_out(RouteCall *call, const Route *route, Error *error) {
     if (access_check(call->controller, call->request, route->need, &call->access, error) < 0)
         return answer_error(call, call->access.status, error);
     if (route->handle(call, error) == 0) return 0;
-    return answer_error(call, status_of(error), error);
+    return answer_error(call, call->access.retry_ms > 0 ? 429 : status_of(error), error);
 }
 
 static int answer_unknown(RouteCall *call, bool other_method) {
