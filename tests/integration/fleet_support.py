@@ -235,6 +235,13 @@ class Fleet:
         """Key and certificates of a host, in one file, for a Client of a test's own."""
         return self.agent_state(name) / "identity" / "identity.pem"
 
+    def request(self):
+        """A request for a certificate, as an agent makes one."""
+        key, out = self.folder / "request.key", self.folder / "request.pem"
+        self.run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+                 "-subj", "/CN=request", "-out", out)
+        return out.read_text()
+
     def as_host(self, name):
         return self.client(certificate=self.identity(name))
 

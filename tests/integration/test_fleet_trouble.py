@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """A fleet in bad luck: processes killed, controllers and hosts gone for long, disks full, packages altered."""
 import os
-import subprocess
 import time
 
 from disk import Disk, enter_namespace
@@ -120,11 +119,6 @@ def stopped_politely_both_go_on_where_they_were(fleet):
 
 SHORT = {"confirm_deadline": "25s", "stages": [{"name": "all", "soak": "12s"}]}
 SOON = [{**LATE[0], "deadline": "8s"}]
-
-
-def guards(fleet):
-    found = subprocess.run(["pgrep", "-f", f"guard.*{fleet.folder}/"], stdout=subprocess.PIPE, text=True, check=False)
-    return found.stdout.split()
 
 
 def is_back(fleet, name):
@@ -266,13 +260,24 @@ def an_agent_whose_disk_is_full_in_the_soak_goes_on_when_there_is_room(fleet):
     fleet.check()
 
 
+def fill(fleet):
+    """Until nothing more can be written: its reserve is used up, and what the journal's files have room for."""
+    def is_full():
+        fleet.control_disk.leave(0)
+        answer = fleet.ask.ask("POST", "/api/v1/hosts/web1/describe", {"vars": {"junk": os.urandom(2000).hex()}})
+        if answer.status != 200:
+            assert answer.status == 500 and answer.json["kind"] == "system", answer
+            answer.says("journal", "full")
+        return "engine.failed" in fleet.controller.text()
+    wait_for(is_full, "the engine to say that the disk is full")
+
+
 @fleet_test(hosts=1, kind=OnDisks)
 def a_controller_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(fleet):
     fleet.install("1.0")
-    change = fleet.open(fleet.document(fleet.package("2.0"), soak="4s", health=LATE))
+    change = fleet.open(fleet.document(fleet.package("2.0"), soak="15s", health=LATE))
     fleet.wait_event(change, "stage.soaking")
-    fleet.control_disk.leave(0)
-    wait_for(lambda: "engine.failed" in fleet.controller.text(), "the controller to say so")
+    fill(fleet)
     assert fleet.ask.ask("POST", "/api/v1/hosts/web7/invite", {}).status == 500
     fleet.ask.get("/api/v1/hosts/web1")
     assert not fleet.look(change).get("outcome")
@@ -286,10 +291,9 @@ def a_controller_whose_disk_is_full_says_so_and_goes_on_when_there_is_room(fleet
 @fleet_test(hosts=1, kind=OnDisks)
 def a_controller_killed_on_a_full_disk_goes_on_when_there_is_room(fleet):
     fleet.install("1.0")
-    change = fleet.open(fleet.document(fleet.package("2.0"), soak="4s", health=LATE))
+    change = fleet.open(fleet.document(fleet.package("2.0"), soak="15s", health=LATE))
     fleet.wait_event(change, "stage.soaking")
-    fleet.control_disk.leave(0)
-    wait_for(lambda: "engine.failed" in fleet.controller.text(), "the controller to say so")
+    fill(fleet)
     fleet.controller.kill()
     fleet.controller.start()
     time.sleep(1)
