@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -101,6 +102,47 @@ int home_set_controller(const Home *home, const char *url, Error *error) {
     return replace_json(home->dir, "agent.json", json, error);
 }
 
+/* ---- roots */
+
+static json_t *load_roots(const Home *home) {
+    json_t *json = NULL;
+    if (read_json(home->dir, "roots.json", &json, NULL) == 0 && json_is_array(json)) return json;
+    json_decref(json);
+    return json_array();
+}
+
+int home_roots(const Home *home, Arena *arena, StringList *out, Error *error) {
+    (void)error;
+    JSON_AUTO roots = load_roots(home);
+    StringList list = {.items = ARENA_ARRAY(arena, json_array_size(roots) + 1, const char *)};
+    size_t index;
+    json_t *root;
+    json_array_foreach(roots, index, root) {
+        if (json_is_string(root)) list.items[list.count++] = arena_strdup(arena, json_string_value(root));
+    }
+    *out = list;
+    return 0;
+}
+
+static int note_root(const Home *home, const char *root, Error *error) {
+    JSON_AUTO roots = load_roots(home);
+    size_t index;
+    json_t *known;
+    json_array_foreach(roots, index, known) {
+        if (json_is_string(known) && strcmp(json_string_value(known), root) == 0) return 0;
+    }
+    json_array_append_new(roots, json_string(root));
+    return replace_json(home->dir, "roots.json", roots, error);
+}
+
+int home_note_root(const Home *home, const char *root, Error *error) {
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&one_at_a_time);
+    int result = note_root(home, root, error);
+    pthread_mutex_unlock(&one_at_a_time);
+    return result;
+}
+
 /* ---- changes */
 
 bool home_is_change_name(const char *name) { return name && certificate_is_host_name(name); }
@@ -136,6 +178,12 @@ int home_forget_change(const Home *home, const char *change, Error *error) {
     FD_AUTO dir = -1;
     if (!home_is_change_name(change)) return 0;
     if (file_open_dir_beneath(home->dir, "changes", 0700, &dir, error) < 0) return -1;
+    /* The document first: where a crash cuts this off, nobody takes the rest for a change. */
+    int folder = file_open_no_links(dir, change, O_RDONLY | O_DIRECTORY, 0);
+    if (folder >= 0) {
+        unlinkat(folder, "change.json", 0);
+        close(folder);
+    }
     return file_remove_tree(dir, change, error);
 }
 

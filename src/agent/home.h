@@ -1,6 +1,7 @@
 /* Home: the folder in which a host's agent keeps what it must not forget.
  *
  *   agent.json          where its controller is, and what it calls this host
+ *   roots.json          where services were installed
  *   identity/           key and certificate (trust/identity.h)
  *   trust/NAME.pub      (trust/keyring.h) whose packages may be installed here: the host's own choice, no
  * controller's changes/ID/         change.json, what the controller said of a change; outbox, what is to be
@@ -39,6 +40,10 @@ const char *home_path(const Home *home, Arena *arena, const char *name);
 /* Where the controller is: "https://host:port". In the arena. ENOENT in error->number: it has not joined. */
 int home_controller(const Home *home, Arena *arena, const char **url, Error *error);
 int home_set_controller(const Home *home, const char *url, Error *error);
+
+/* Where services were installed by changes of this controller. In the arena. */
+int home_roots(const Home *home, Arena *arena, StringList *out, Error *error);
+int home_note_root(const Home *home, const char *root, Error *error);
 
 bool home_is_change_name(const char *name);
 /* The folder of a change, made when missing. Caller closes. */

@@ -65,6 +65,7 @@ static int read_document(Worker *worker, const json_t *document, Error *error) {
                                        .begun = json_get_bool(document, "begun", false),
                                        .settled = json_get_bool(document, "settled", false),
                                        .fetch = {fetch_package, &worker->fetch}};
+    home_note_root(worker->spec.home, plan->service.root, NULL); /* for its facts; nothing hangs on it */
     return make_own(worker, plan, error);
 }
 

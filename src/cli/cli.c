@@ -12,6 +12,7 @@
 
 const Option cli_options[] = {
     {"state", 0, "DIR", TEXT("folder of the journal (default: /var/lib/upkeep as root)"), false},
+    {"server", 0, "URL", TEXT("ask this controller instead (default: UPKEEP_SERVER)"), false},
     {"json", 0, NULL, TEXT("one JSON object a line on standard output"), false},
     {"lang", 0, "zh|en", TEXT("language of texts (default: from the locale)"), false},
     {"color", 0, "auto|never", TEXT("colours on a terminal (NO_COLOR holds as well)"), false},
@@ -105,6 +106,16 @@ static int read_common(Cli *cli, Arena *arena, const Arguments *arguments, Error
     return 0;
 }
 
+/* A controller that was named is meant; one that the environment names only where it can be. */
+static int read_server(Cli *cli, const CliVerb *verb, const Arguments *arguments, Error *error) {
+    const char *named = arguments_get(arguments, "server", NULL), *usual = getenv("UPKEEP_SERVER");
+    if (named && !verb->remote)
+        return error_set(error, ERROR_INVALID, "“%s” is done here, without a controller: leave --server away",
+                         verb->name);
+    cli->server = named ? named : verb->remote && usual && *usual ? usual : NULL;
+    return 0;
+}
+
 static int check_positional(const Cli *cli, const CliVerb *verb, const Arguments *arguments, Error *error) {
     int count = (int)arguments->positional_count;
     if (count >= verb->positional_min && count <= verb->positional_max) return 0;
@@ -122,7 +133,8 @@ static int run_verb(Cli *cli, Arena *arena, const CliVerb *verb, int count, char
     Arguments arguments = {0};
     Error error = {0};
     if (arguments_parse(arena, tables, count, words, &arguments, &error) < 0) return cli_fail(cli, &error);
-    if (read_common(cli, arena, &arguments, &error) < 0) return cli_fail(cli, &error);
+    if (read_common(cli, arena, &arguments, &error) < 0 || read_server(cli, verb, &arguments, &error) < 0)
+        return cli_fail(cli, &error);
     if (arguments_has(&arguments, "help")) {
         help_verb(cli, verb);
         return 0;

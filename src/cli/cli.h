@@ -26,8 +26,9 @@ typedef struct Cli {
     bool json;
     bool color;
     bool quiet;
-    bool terminal;     /* standard output is one */
-    const char *state; /* folder of journal and restore points; made when first needed */
+    bool terminal;      /* standard output is one */
+    const char *state;  /* folder of journal and restore points; made when first needed */
+    const char *server; /* URL of the controller that is meant, or NULL: this machine */
 } Cli;
 
 struct CliVerb {
@@ -39,6 +40,7 @@ struct CliVerb {
     const Option *options; /* its own, ended by a zero row; NULL: none */
     int positional_min, positional_max;
     int (*run)(Cli *cli, const Arguments *arguments);
+    bool remote; /* it works against a controller: --server */
 };
 
 /* Run one command line. The process's exit status. */
@@ -49,7 +51,7 @@ const CliVerb *cli_verb_find(const Cli *cli, const char *name); /* NULL when the
 extern const CliVerb cli_verbs_key[], cli_verbs_package[], cli_verbs_inspect[], cli_verbs_plan[],
     cli_verbs_change[], cli_verbs_restore[], cli_verbs_report[], cli_verbs_journal[], cli_verbs_help[],
     cli_verbs_guard[], cli_verbs_service[], cli_verbs_simulate[], cli_verbs_agent[], cli_verbs_controller[],
-    cli_verbs_trust[];
+    cli_verbs_trust[], cli_verbs_login[], cli_verbs_fleet[];
 
 /* What every verb takes. */
 extern const Option cli_options[];

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/daemon.h"
 #include "cli/secret.h"
+#include "host/host_facts.h"
 #include "trust/identity.h"
 #include <string.h>
 
@@ -30,12 +31,30 @@ static int run_join(Cli *cli, const Arguments *arguments) {
     return cli_result(cli, NULL, "succeeded", 0, NULL);
 }
 
+typedef struct Telling {
+    const Home *home;
+} Telling;
+
+static json_t *tell_facts(void *context) {
+    const Telling *telling = context;
+    ARENA_AUTO arena = arena_new();
+    StringList roots = {0};
+    home_roots(telling->home, arena, &roots, NULL);
+    HostFactsSpec spec = {.roots = roots.items, .root_count = roots.count, .cancel = daemon_stop()};
+    return host_facts(&spec);
+}
+
 static int run_run(Cli *cli, const Arguments *arguments) {
     HOME_AUTO home = NULL;
     Error error = {0};
     if (daemon_log(arguments, &error) < 0 || home_open(cli->state, true, &home, &error) < 0)
         return cli_fail(cli, &error);
-    AgentSpec spec = {.home = home, .guard = "/proc/self/exe", .stop = daemon_stop()};
+    Telling telling = {home};
+    AgentSpec spec = {.home = home,
+                      .guard = "/proc/self/exe",
+                      .facts = tell_facts,
+                      .context = &telling,
+                      .stop = daemon_stop()};
     return agent_run(&spec, &error) < 0 ? cli_fail(cli, &error) : 0;
 }
 
@@ -76,13 +95,14 @@ const CliVerb cli_verbs_agent[] = {
      TEXT("Asks for the token, or reads it from standard input. The key is made here and never leaves this "
           "host; "
           "the token says by which certificate the controller is known."),
-     "upkeep-agent join https://controller.example:7443 --token-file token", join_options, 1, 1, run_join},
+     "upkeep-agent join https://controller.example:7443 --token-file token", join_options, 1, 1, run_join,
+     false},
     {"run", "", TEXT("be the agent of this host, until it is stopped"),
      TEXT("Asks its controller for work and does it. A host that was switched and hears nothing more goes "
           "back "
           "to its old release by itself, whether or not the agent runs."),
-     "upkeep-agent run", run_options, 0, 0, run_run},
+     "upkeep-agent run", run_options, 0, 0, run_run, false},
     {"status", "", TEXT("whose this host is, and what it is at"), "", "upkeep-agent status", NULL, 0, 0,
-     run_status},
+     run_status, false},
     {0},
 };

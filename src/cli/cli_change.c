@@ -4,6 +4,7 @@
 #include "base/quantity.h"
 #include "cli/cli.h"
 #include "cli/drive.h"
+#include "cli/remote.h"
 #include "cli/session.h"
 #include "engine/change.h"
 #include "engine/engine.h"
@@ -53,7 +54,8 @@ static int run_list(Cli *cli, const Arguments *arguments) {
     JOURNAL_AUTO journal = NULL;
     ChangeList list;
     Error error;
-    if (session_journal_existing(cli, &journal, &error) < 0 || change_list(journal, arena, &list, &error) < 0)
+    if (session_journal_existing(cli, &journal, &error) < 0 ||
+        session_changes(cli, journal, arena, &list, &error) < 0)
         return cli_fail(cli, &error);
     for (size_t i = 0; i < list.count; i++) {
         const ChangeSummary *item = &list.items[i];
@@ -80,14 +82,14 @@ static int run_list(Cli *cli, const Arguments *arguments) {
 /* ---- status */
 
 /* The change meant: the one named, or the latest. */
-static int find_change(Journal *journal, Arena *arena, const Arguments *arguments, const char **id,
-                       Error *error) {
+static int find_change(const Cli *cli, Journal *journal, Arena *arena, const Arguments *arguments,
+                       const char **id, Error *error) {
     ChangeList list;
     if (arguments->positional_count > 0) {
         *id = arguments->positional[0];
         return 0;
     }
-    if (change_list(journal, arena, &list, error) < 0) return -1;
+    if (session_changes(cli, journal, arena, &list, error) < 0) return -1;
     if (list.count == 0) return error_set(error, ERROR_INVALID, "there is no change yet");
     *id = list.items[list.count - 1].id;
     return 0;
@@ -145,7 +147,7 @@ static int run_status(Cli *cli, const Arguments *arguments) {
     const char *id = NULL;
     Error error;
     if (session_journal_existing(cli, &journal, &error) < 0 ||
-        find_change(journal, arena, arguments, &id, &error) < 0 ||
+        find_change(cli, journal, arena, arguments, &id, &error) < 0 ||
         change_load(journal, arena, id, &rollout, &error) < 0)
         return cli_fail(cli, &error);
     if (cli->json)
@@ -239,6 +241,24 @@ static int drive_or_follow(const Drive *drive, Error *error) {
     return result < 0 && drive_is_busy(error) ? drive_follow(drive, error) : result;
 }
 
+/* The controller writes the control and obeys it; here it is followed. */
+static int steer_remotely(Cli *cli, const Drive *drive, const Steering *steering) {
+    FREE_AUTO char *path = NULL;
+    JSON_AUTO body = json_deep_copy(drive->fields);
+    Error error = {0};
+    json_set_text(body, "verb", drive->control);
+    json_set_text(body, "why", drive->why);
+    if (asprintf(&path, "/api/v1/changes/%s/control", drive->change) < 0) abort();
+    if (remote_call(cli, "POST", path, body, NULL, &error) < 0) return cli_fail(cli, &error);
+    if (!steering->drives) {
+        cli_print(cli, "%s: no further host is switched; “upkeep resume %s” goes on.\n", drive->change,
+                  drive->change);
+        return cli_result(cli, drive->change, "paused", 0, NULL);
+    }
+    int result = drive_watch(drive, &error);
+    return result < 0 ? cli_fail(cli, &error) : result;
+}
+
 static int steer(Cli *cli, const Arguments *arguments, const Steering *steering) {
     ARENA_AUTO arena = arena_new();
     JOURNAL_AUTO journal = NULL;
@@ -256,7 +276,12 @@ static int steer(Cli *cli, const Arguments *arguments, const Steering *steering)
         check_steerable(steering, rollout, &error) < 0)
         return cli_fail(cli, &error);
     if (strcmp(steering->verb, "rollback") == 0) {
-        show_loss(cli, arena, rollout, restore_data, keep_data);
+        if (cli->server)
+            cli_print(
+                cli,
+                "What would be lost is known on the hosts only; “upkeep show” says what the plan wants.\n");
+        else
+            show_loss(cli, arena, rollout, restore_data, keep_data);
         if (!confirmed(cli, arguments)) {
             error_set(&error, ERROR_REFUSED, "not agreed; nothing was touched");
             return cli_fail(cli, &error);
@@ -273,6 +298,7 @@ static int steer(Cli *cli, const Arguments *arguments, const Steering *steering)
                    .control = steering->verb,
                    .why = arguments_get(arguments, "why", NULL),
                    .fields = fields};
+    if (cli->server) return steer_remotely(cli, &drive, steering);
     if (!steering->drives) {
         if (engine_control(journal, rollout, drive.control, by, drive.why, fields, clock_anchored(), &error) <
             0)
@@ -311,17 +337,17 @@ static const Option rollback_options[] = {
 };
 
 const CliVerb cli_verbs_change[] = {
-    {"list", "", TEXT("list all changes"), "", "upkeep list", NULL, 0, 0, run_list},
+    {"list", "", TEXT("list all changes"), "", "upkeep list", NULL, 0, 0, run_list, true},
     {"status", "[CHANGE]", TEXT("where a change stands (default: the latest)"), "",
-     "upkeep status CHG-2026-0001", NULL, 0, 1, run_status},
+     "upkeep status CHG-2026-0001", NULL, 0, 1, run_status, true},
     {"watch", "CHANGE", TEXT("look on while another process carries a change out"), "",
-     "upkeep watch CHG-2026-0001", NULL, 1, 1, run_watch},
+     "upkeep watch CHG-2026-0001", NULL, 1, 1, run_watch, true},
     {"pause", "CHANGE", TEXT("switch no further host; what is under way ends safely"), "",
-     "upkeep pause CHG-2026-0001 --why \"peak hours\"", why_options, 1, 1, run_pause},
+     "upkeep pause CHG-2026-0001 --why \"peak hours\"", why_options, 1, 1, run_pause, true},
     {"resume", "CHANGE", TEXT("go on with a paused, held or interrupted change"), "",
-     "upkeep resume CHG-2026-0001", why_options, 1, 1, run_resume},
+     "upkeep resume CHG-2026-0001", why_options, 1, 1, run_resume, true},
     {"abort", "CHANGE", TEXT("stop, and put back everything the change has touched"), "",
-     "upkeep abort CHG-2026-0001 --why \"wrong package\"", why_options, 1, 1, run_abort},
+     "upkeep abort CHG-2026-0001 --why \"wrong package\"", why_options, 1, 1, run_abort, true},
     {"rollback", "CHANGE", TEXT("put the old version back, also after success while the old release is kept"),
      TEXT("Says first what would be lost. Of a host that was confirmed the data stays as it is unless "
           "--restore-data is "
@@ -329,6 +355,6 @@ const CliVerb cli_verbs_change[] = {
           "since is set aside "
           "as a restore point. Of a host that was not confirmed it goes back as the plan says; --keep-data "
           "leaves it."),
-     "upkeep rollback CHG-2026-0001 --why \"orders fail\"", rollback_options, 1, 1, run_rollback},
+     "upkeep rollback CHG-2026-0001 --why \"orders fail\"", rollback_options, 1, 1, run_rollback, true},
     {0},
 };

@@ -226,11 +226,11 @@ static int run_manual(Cli *cli, const Arguments *arguments) {
 
 const CliVerb cli_verbs_help[] = {
     {"help", "[COMMAND]", TEXT("show what there is, or what a command does"), "", "upkeep help run", NULL, 0,
-     2, run_help},
-    {"version", "", TEXT("show the version"), "", "upkeep version", NULL, 0, 0, run_version},
+     2, run_help, false},
+    {"version", "", TEXT("show the version"), "", "upkeep version", NULL, 0, 0, run_version, false},
     {"completion", "", TEXT("print a completion script for bash"), "", "source <(upkeep completion)", NULL, 0,
-     0, run_completion},
+     0, run_completion, false},
     {"manual", "[COMMAND]", TEXT("print a command's manual page"), "", "upkeep manual run | man -l -", NULL,
-     0, 2, run_manual},
+     0, 2, run_manual, false},
     {0},
 };

@@ -60,10 +60,10 @@ const CliVerb cli_verbs_trust[] = {
     {"trust add", "NAME.pub", TEXT("take packages that this key has signed"),
      TEXT("The key is copied into the folder trust/. A host's own choice counts for what it installs: no "
           "controller can change it."),
-     "upkeep-agent trust add release.pub", NULL, 1, 1, run_add},
+     "upkeep-agent trust add release.pub", NULL, 1, 1, run_add, false},
     {"trust list", "", TEXT("list the keys that are trusted here"), "", "upkeep-agent trust list", NULL, 0, 0,
-     run_list},
+     run_list, false},
     {"trust remove", "KEY", TEXT("no longer trust a key, by its file's name or its id"), "",
-     "upkeep-agent trust remove release", NULL, 1, 1, run_remove},
+     "upkeep-agent trust remove release", NULL, 1, 1, run_remove, false},
     {0},
 };

@@ -67,6 +67,15 @@ static void remote_cancel(HostLink *link, const char *host) {
     if (remote->spec.wake) remote->spec.wake(remote->spec.context, box->host);
 }
 
+static void remote_withdraw(HostLink *link, const char *host) {
+    Remote *remote = (Remote *)link;
+    Box *box = find(remote, host);
+    if (!box) return;
+    pthread_mutex_lock(&remote->lock);
+    box->waiting = box->cancelled = false;
+    pthread_mutex_unlock(&remote->lock);
+}
+
 static void remote_heard(HostLink *link, const char *host, int64_t number) {
     Remote *remote = (Remote *)link;
     Box *box = find(remote, host);
@@ -90,7 +99,7 @@ static int remote_receive(HostLink *link, int64_t timeout_ms, HostReport *out) {
     Remote *remote = (Remote *)link;
     struct timespec until = in_ms(timeout_ms);
     pthread_mutex_lock(&remote->lock);
-    while (!remote->first)
+    while (!remote->first && timeout_ms > 0)
         if (pthread_cond_timedwait(&remote->reported, &remote->lock, &until) != 0) break;
     Queued *queued = remote->first;
     if (queued) {
@@ -119,9 +128,10 @@ int host_link_remote_open(const HostLinkRemoteSpec *spec, HostLink **out, Error 
     (void)error;
     Remote *remote = calloc(1, sizeof *remote);
     if (!remote) abort();
-    *remote = (Remote){.link = {remote_submit, remote_cancel, remote_receive, remote_heard, remote_close},
-                       .arena = arena_new(),
-                       .spec = *spec};
+    *remote = (Remote){
+        .link = {remote_submit, remote_cancel, remote_withdraw, remote_receive, remote_heard, remote_close},
+        .arena = arena_new(),
+        .spec = *spec};
     remote->spec.rollout = NULL;
     remote->last = &remote->first;
     size_t count = spec->rollout->host_count;

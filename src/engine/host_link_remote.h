@@ -2,6 +2,7 @@
  * it brings.
  *
  *   engine ── submit ──▶ box ── poll ───▶ the host's agent     as often as it asks, until its answer is here
+ *                                                              or the order is withdrawn
  *   engine ◀── receive ── box ◀── report ── the host's agent     each report once, in order
  *
  * Reports carry numbers, counted by the host for this change from 1. Those that were heard before are

@@ -34,6 +34,8 @@
  *   rolling_back  failed         order.failed
  *   healthy       rolled_back    host.rolled_back           (its dead man's switch)
  *   any           lost           host.lost                  (an order's deadline passed)
+ *   lost          failed         any report of it           (what it did meanwhile nobody knows)
+ *   lost          failed         control.rollback           (a person has it tried again)
  *
  * A rollout that fails rolls back every host it touched, the sick ones first, then the others in reverse
  * order of their switching. Nothing waits without a deadline or a named person (I5): orders have deadlines,
@@ -88,7 +90,8 @@ typedef struct RolloutHost {
     HostState state;
     bool order_open; /* `order` was given and neither done nor failed */
     bool order_cancelled;
-    int64_t order_given_ms;
+    int64_t order_given_ms; /* or since when this engine listens for its answer */
+    int64_t order_spent_ms; /* how long engines before it have */
     int order_count;
     bool switched;        /* SWITCH was given, and no rollback has ended since */
     bool confirmed;       /* users may have written: decides what happens to data */
@@ -141,6 +144,7 @@ typedef struct Rollout {
     bool keep_data;        /* … with --keep-data */
     bool refused;          /* it failed before anything was switched */
     int64_t watch_from_ms; /* reports can be expected since then: the engine's last start */
+    int64_t listened_ms;   /* and until then at least: the last event that was not a person's */
     const char *reason;    /* why it is paused or rolling back, or NULL */
     const char *reason_zh;
     const char *reason_host; /* whose fault it was, or NULL */

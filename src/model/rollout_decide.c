@@ -16,6 +16,10 @@ static const int64_t order_limit_ms[ORDER_KINDS] = {
     [ORDER_COMMIT] = 2 * HOUR_MS,   [ORDER_ROLLBACK] = 4 * HOUR_MS,
 };
 
+/* Where orders are open, so often at least the journal shows that an engine listens; and so long it does
+ * before it calls a host lost: who was waiting for an engine needs a while to find it. */
+enum { LISTENING_MS = 10 * MINUTE_MS, FINDING_MS = 5 * MINUTE_MS };
+
 typedef struct Decision {
     const Rollout *rollout;
     int64_t now_ms;
@@ -105,10 +109,12 @@ static void decide_fault(Decision *decision, const Fault *fault) {
 /* ---- orders whose deadline has passed */
 
 static bool decide_lost(Decision *decision) {
+    if (decision->now_ms - decision->rollout->watch_from_ms < FINDING_MS) return false;
     for (size_t i = 0; i < decision->rollout->host_count; i++) {
         const RolloutHost *host = &decision->rollout->hosts[i];
         int64_t since_ms = latest(host->order_given_ms, decision->rollout->watch_from_ms);
-        if (!host->order_open || decision->now_ms - since_ms < order_limit_ms[host->order.kind]) continue;
+        int64_t spent_ms = decision->now_ms - since_ms + host->order_spent_ms;
+        if (!host->order_open || spent_ms < order_limit_ms[host->order.kind]) continue;
         decided_host(decision, "host.lost", host);
         return true;
     }
@@ -357,6 +363,13 @@ static void decide_forward(Decision *decision) {
     decide_commit(decision);
 }
 
+/* Nothing else is written, and an order is open: what of its time has passed must outlive this engine. */
+static void decide_listening(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    if (decision->now_ms - rollout->listened_ms >= LISTENING_MS && rollout_busy(rollout))
+        decided(decision, "engine.listening");
+}
+
 json_t *rollout_decide(const Rollout *rollout, int64_t now_ms) {
     Decision decision = {rollout, now_ms, json_array()};
     if (rollout_ended(rollout) || rollout->held) return decision.events;
@@ -368,5 +381,6 @@ json_t *rollout_decide(const Rollout *rollout, int64_t now_ms) {
         decide_back(&decision);
     else
         decide_forward(&decision);
+    if (json_array_size(decision.events) == 0) decide_listening(&decision);
     return decision.events;
 }

@@ -61,6 +61,21 @@ int fleet_read(Fleet *fleet, int64_t after, const char *change, JournalVisit vis
     return result;
 }
 
+int fleet_rows(Fleet *fleet, int64_t after, const char *change, JournalRowVisit visit, void *context,
+               Error *error) {
+    pthread_mutex_lock(&fleet->write_lock);
+    int result = journal_rows(fleet->journal, after, change, visit, context, error);
+    pthread_mutex_unlock(&fleet->write_lock);
+    return result;
+}
+
+int fleet_head(Fleet *fleet, int64_t *sequence, Digest *hash, Error *error) {
+    pthread_mutex_lock(&fleet->write_lock);
+    int result = journal_head(fleet->journal, sequence, hash, error);
+    pthread_mutex_unlock(&fleet->write_lock);
+    return result;
+}
+
 int fleet_verify(Fleet *fleet, int64_t *count, Error *error) {
     JOURNAL_AUTO own = NULL; /* it takes long: nobody shall wait for it */
     if (journal_sqlite_open(fleet->journal_path, &own, error) < 0) return -1;

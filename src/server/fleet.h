@@ -68,6 +68,7 @@ typedef struct FleetOpening {
     const char *text;    /* of the plan, YAML */
     const char *file;    /* its name, for errors and the journal */
     const char *package; /* depot_find(); NULL: by the name of the plan's package.file */
+    const char *service, *version; /* only to look: of a package that is not published yet; NULL: it must be */
     const char *by;
     bool prepare_only;
 } FleetOpening;
@@ -89,6 +90,11 @@ int fleet_look(Fleet *fleet, const char *change, FleetLook look, void *context, 
 /* Events after `after`, of `change` or (NULL) all. */
 int fleet_read(Fleet *fleet, int64_t after, const char *change, JournalVisit visit, void *context,
                Error *error);
+/* The same as they are stored, with their hashes. */
+int fleet_rows(Fleet *fleet, int64_t after, const char *change, JournalRowVisit visit, void *context,
+               Error *error);
+/* The last sequence number and its hash. */
+int fleet_head(Fleet *fleet, int64_t *sequence, Digest *hash, Error *error);
 /* Verify the whole chain. */
 int fleet_verify(Fleet *fleet, int64_t *count, Error *error);
 

@@ -56,7 +56,10 @@ int fleet_compile(Fleet *fleet, const FleetOpening *opening, Arena *arena, Plan 
         return -1;
     const char *slash = strrchr(settled->package.file, '/');
     const char *wanted = opening->package ? opening->package : slash + 1;
-    if (depot_find(fleet->depot, arena, wanted, &found, error) < 0) return -1;
+    if (depot_find(fleet->depot, arena, wanted, &found, error) < 0) {
+        if (!opening->service || !opening->version) return -1;
+        found = (DepotPackage){.service = opening->service, .version = opening->version, .name = wanted};
+    }
     if (strcmp(found.service, settled->service.name) != 0)
         return error_set(error, ERROR_INVALID, "%s: the package is of the service %s, the plan of %s",
                          opening->file, found.service, settled->service.name);

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const Route *const route_tables[] = {route_agent,   route_change, route_host, route_package,
-                                     route_session, route_status, NULL};
+const Route *const route_tables[] = {route_agent,   route_change,  route_host,   route_journal,
+                                     route_package, route_session, route_status, NULL};
 
 enum { PATH_MAX_BYTES = 512 };
 

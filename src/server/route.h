@@ -27,8 +27,8 @@ typedef struct Route {
 } Route;
 
 /* Tables, each ended by a zero row. */
-extern const Route route_agent[], route_change[], route_host[], route_package[], route_session[],
-    route_status[];
+extern const Route route_agent[], route_change[], route_host[], route_journal[], route_package[],
+    route_session[], route_status[];
 extern const Route *const route_tables[]; /* all of them, NULL-ended */
 
 /* A ServerSettings.handle; `context` is the Controller. */

@@ -47,9 +47,10 @@ static int show_plan(RouteCall *call, Error *error) {
     FleetOpening opening;
     Plan *plan = NULL;
     DepotPackage package;
-    if (read_opening(call, &body, &opening, error) < 0 ||
-        fleet_compile(call->controller->fleet, &opening, call->arena, &plan, &package, error) < 0)
-        return -1;
+    if (read_opening(call, &body, &opening, error) < 0) return -1;
+    opening.service = json_get_text(body, "service", NULL);
+    opening.version = json_get_text(body, "version", NULL);
+    if (fleet_compile(call->controller->fleet, &opening, call->arena, &plan, &package, error) < 0) return -1;
     size_t *stages = ARENA_ARRAY(call->arena, plan->hosts.count, size_t);
     if (plan_stages(plan, stages, error) < 0) return -1;
     json_t *answer = json_object(), *list = json_array();
@@ -188,8 +189,6 @@ static int answer_events(RouteCall *call, const char *change, Error *error) {
 static int give_events(RouteCall *call, Error *error) {
     return answer_events(call, call->parameters[0], error);
 }
-static int give_journal(RouteCall *call, Error *error) { return answer_events(call, NULL, error); }
-
 static int read_past(void *context, int64_t after, const char *change, JournalVisit visit,
                      void *visit_context, Error *error) {
     return fleet_read(context, after, change, visit, visit_context, error);
@@ -244,7 +243,6 @@ const Route route_change[] = {
     {"GET", "/api/v1/changes/{change}/events", ACCESS_READ, give_events, "Its events, from the journal"},
     {"GET", "/api/v1/changes/{change}/stream", ACCESS_READ, stream_change, "Its events as they happen"},
     {"POST", "/api/v1/changes/{change}/control", ACCESS_OPERATE, steer, "Pause, resume, abort, roll back"},
-    {"GET", "/api/v1/journal", ACCESS_READ, give_journal, "All events, from the journal"},
     {"GET", "/api/v1/stream", ACCESS_READ, stream_all, "All events as they happen"},
     {0},
 };

@@ -2,10 +2,10 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/quantity.h"
+#include "model/drift.h"
 #include "server/route.h"
 #include "trust/token.h"
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,6 +38,16 @@ static int show_host(RouteCall *call, Error *error) {
     fleet_inventory_end(fleet);
     if (!answer) return no_host(call->parameters[0], error);
     route_answer(call, 200, answer);
+    return 0;
+}
+
+static int give_drift(RouteCall *call, Error *error) {
+    const char *one = server_request_parameter(call->request, "one");
+    const char *other = server_request_parameter(call->request, "other");
+    if (!one || !other) return error_set(error, ERROR_INVALID, "name the environments: ?one=…&other=…");
+    Drift drift = drift_compare(call->arena, fleet_inventory(call->controller->fleet), one, other);
+    fleet_inventory_end(call->controller->fleet);
+    route_answer(call, 200, drift_to_json(&drift));
     return 0;
 }
 
@@ -92,7 +102,7 @@ static int invite(RouteCall *call, Error *error) {
         json_set_text(answer, "token", text);
         route_answer(call, 201, answer);
     }
-    OPENSSL_cleanse(text, sizeof text);
+    explicit_bzero(text, sizeof text);
     return result;
 }
 
@@ -157,6 +167,7 @@ static int remove_host(RouteCall *call, Error *error) {
 const Route route_host[] = {
     {"GET", "/api/v1/hosts", ACCESS_READ, list_hosts, "All hosts: state, labels, facts"},
     {"GET", "/api/v1/hosts/{host}", ACCESS_READ, show_host, "One host"},
+    {"GET", "/api/v1/drift", ACCESS_READ, give_drift, "In what the hosts of two environments differ"},
     {"POST", "/api/v1/hosts/{host}/invite", ACCESS_ADMINISTER, invite, "A join token for it, told once"},
     {"POST", "/api/v1/hosts/{host}/describe", ACCESS_OPERATE, describe, "Set labels and variables"},
     {"POST", "/api/v1/hosts/{host}/revoke", ACCESS_ADMINISTER, revoke_host, "It is no longer of this fleet"},

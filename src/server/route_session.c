@@ -4,7 +4,6 @@
 #include "base/quantity.h"
 #include "server/route.h"
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -49,7 +48,7 @@ static int sign_in(RouteCall *call, Error *error) {
     json_set_text(answer, "token", text);
     json_set_text(answer, "role", role_name(person.role));
     route_answer(call, 201, answer);
-    OPENSSL_cleanse(text, sizeof text);
+    explicit_bzero(text, sizeof text);
     return 0;
 }
 
@@ -156,7 +155,7 @@ static int make_token(RouteCall *call, Error *error) {
     json_t *answer = json_object();
     json_set_text(answer, "token", text);
     route_answer(call, 201, answer);
-    OPENSSL_cleanse(text, sizeof text);
+    explicit_bzero(text, sizeof text);
     return 0;
 }
 

@@ -30,19 +30,8 @@ static int give_metrics(RouteCall *call, Error *error) {
     return 0;
 }
 
-static int verify_journal(RouteCall *call, Error *error) {
-    int64_t count;
-    if (fleet_verify(call->controller->fleet, &count, error) < 0) return -1;
-    json_t *answer = json_object();
-    json_set_integer(answer, "events", count);
-    route_answer(call, 200, answer);
-    return 0;
-}
-
 const Route route_status[] = {
     {"GET", "/api/v1/status", ACCESS_READ, give_status, "The controller itself"},
-    {"POST", "/api/v1/journal/verify", ACCESS_READ, verify_journal,
-     "Hold the whole journal against its chain"},
     {"GET", "/metrics", ACCESS_READ, give_metrics, "Figures for Prometheus"},
     {0},
 };
