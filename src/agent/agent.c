@@ -83,7 +83,7 @@ static int load_identity(Agent *agent, Identity **out, Error *error) {
     if (identity_load(folder, out, error) == 0) return 0;
     if (error && error->number == ENOENT) {
         error_set(error, ERROR_INVALID, "this host has not joined a fleet");
-        error_hint(error, "“upkeep-agent join TOKEN --server URL” does, with a token of the controller's");
+        error_hint(error, "“upkeep-agent join URL” does, with a token of the controller's");
     }
     return -1;
 }
