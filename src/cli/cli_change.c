@@ -1,4 +1,5 @@
-/* list, status, watch, and the steering of a change: pause, resume, abort, rollback. */
+/* list, status, watch, and the steering of a change: pause, resume, abort, rollback; of one host: skip,
+ * retry. */
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/quantity.h"
@@ -104,6 +105,7 @@ static void print_status_json(const Rollout *rollout) {
         json_set_text(row, "state", host_state_text(host->state));
         json_set_text(row, "health", verdict_text(host->health));
         json_set_text(row, "error", host->error);
+        if (rollout_is_left_out(host)) json_set_bool(row, "left_out", true);
         print_json(row);
     }
     json_t *row = json_object();
@@ -131,10 +133,14 @@ static void print_status(const Cli *cli, const Rollout *rollout) {
                   cli->language == LANGUAGE_ZH && rollout->reason_zh ? rollout->reason_zh : rollout->reason);
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        const char *why = cli->language == LANGUAGE_ZH && host->error_zh ? host->error_zh : host->error;
-        cli_print(cli, "  %-12s %-12s %-14s %s\n", host->name,
+        const char *why = host->left_out ? host->left_out : host->error;
+        const char *why_zh = host->left_out ? host->left_out_zh : host->error_zh;
+        if (cli->language == LANGUAGE_ZH && why_zh) why = why_zh;
+        const char *part = cli_text(cli, words_host_part(host->part));
+        cli_print(cli, "  %-12s %-12s %-14s %s%s%s\n", host->name,
                   rollout->plan->rollout.stages.items[host->stage].name,
-                  cli_text(cli, words_host_state(host->state)), why ? why : "");
+                  cli_text(cli, words_host_state(host->state)), part, *part && why ? ": " : "",
+                  why ? why : "");
     }
 }
 
@@ -284,6 +290,61 @@ static int steer(Cli *cli, const Arguments *arguments, const Steering *steering)
     return result < 0 ? cli_fail(cli, &error) : result;
 }
 
+/* ---- steering one host: written down for whoever carries the change out */
+
+typedef struct HostSteering {
+    const char *verb;
+    int (*check)(const Rollout *rollout, const RolloutHost *host, Error *error);
+    const char *done; /* with the change, the host, and the change */
+} HostSteering;
+
+static int find_host(const Rollout *rollout, const char *name, const RolloutHost **out, Error *error) {
+    const RolloutHost *host = rollout_host(rollout, name);
+    if (!host) return error_set(error, ERROR_INVALID, "%s has no host %s", rollout->change, name);
+    *out = host;
+    return 0;
+}
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static int steer_host(Cli *cli, const Arguments *arguments, const HostSteering *steering) {
+    ARENA_AUTO arena = arena_new();
+    JOURNAL_AUTO journal = NULL;
+    Rollout *rollout = NULL;
+    const RolloutHost *host = NULL;
+    Error error = {0};
+    const char *id = arguments->positional[0], *why = arguments_get(arguments, "why", NULL);
+    if (session_journal_existing(cli, &journal, &error) < 0 ||
+        change_load(journal, arena, id, &rollout, &error) < 0 ||
+        find_host(rollout, arguments->positional[1], &host, &error) < 0 ||
+        steering->check(rollout, host, &error) < 0)
+        return cli_fail(cli, &error);
+    JSON_AUTO fields = json_object();
+    json_set_text(fields, "host", host->name);
+    if (engine_control(journal, rollout, steering->verb, session_who(arena), why, fields, clock_anchored(),
+                       &error) < 0)
+        return cli_fail(cli, &error);
+    cli_print(cli, steering->done, id, host->name);
+    if (rollout->state == ROLLOUT_PAUSED)
+        cli_print(cli, "It is %s: “upkeep resume %s” goes on.\n",
+                  cli_text(cli, rollout->held ? "held for a person to decide" : "paused"), id);
+    else
+        cli_print(cli, "If nobody carries it out at the moment, “upkeep resume %s” goes on.\n", id);
+    return cli_result(cli, id, rollout->state == ROLLOUT_PAUSED ? "paused" : "succeeded", 0, NULL);
+}
+#pragma GCC diagnostic pop
+
+static int run_skip(Cli *cli, const Arguments *arguments) {
+    return steer_host(cli, arguments,
+                      &(HostSteering){"skip", rollout_check_skip,
+                                      TEXT("%s: %s is left out, and what was done on it is put back.\n")});
+}
+static int run_retry(Cli *cli, const Arguments *arguments) {
+    return steer_host(cli, arguments,
+                      &(HostSteering){"retry", rollout_check_retry,
+                                      TEXT("%s: %s begins once more, from the old version.\n")});
+}
+
 static int run_pause(Cli *cli, const Arguments *arguments) {
     return steer(cli, arguments, &(Steering){"pause", false, false});
 }
@@ -320,6 +381,19 @@ const CliVerb cli_verbs_change[] = {
      "upkeep pause CHG-2026-0001 --why \"peak hours\"", why_options, 1, 1, run_pause},
     {"resume", "CHANGE", TEXT("go on with a paused, held or interrupted change"), "",
      "upkeep resume CHG-2026-0001", why_options, 1, 1, run_resume},
+    {"skip", "CHANGE HOST", TEXT("leave one host out of a change that is under way"),
+     TEXT("A host can be left out until it is switched, and when it has failed or was lost. What was done on "
+          "it is "
+          "put back; "
+          "the others go on without it, and it is named when the change ends. Of each stage one host must "
+          "remain."),
+     "upkeep skip CHG-2026-0001 web7 --why \"disk is being replaced\"", why_options, 2, 2, run_skip},
+    {"retry", "CHANGE HOST", TEXT("begin once more on one host that failed, was lost or left out"),
+     TEXT("While its stage is not over. What the last try has left is put back first; then the host is "
+          "prepared, "
+          "backed up and "
+          "proved again. Nothing is ever retried by itself."),
+     "upkeep retry CHG-2026-0001 web7", why_options, 2, 2, run_retry},
     {"abort", "CHANGE", TEXT("stop, and put back everything the change has touched"), "",
      "upkeep abort CHG-2026-0001 --why \"wrong package\"", why_options, 1, 1, run_abort},
     {"rollback", "CHANGE", TEXT("put the old version back, also after success while the old release is kept"),

@@ -214,6 +214,8 @@ bool rollout_host_unavailable(const RolloutHost *host);
 
 bool rollout_is_left_out(const RolloutHost *host);
 size_t rollout_left_out(const Rollout *rollout); /* how many are */
+/* Did it end with the new version accepted everywhere but on the hosts left out? */
+bool rollout_went_through(const Rollout *rollout);
 /* Could it not be put back, or was it left on the new version: must a person look after it? */
 bool rollout_needs_person(const RolloutHost *host);
 

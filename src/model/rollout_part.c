@@ -12,6 +12,13 @@ size_t rollout_left_out(const Rollout *rollout) {
     return count;
 }
 
+bool rollout_went_through(const Rollout *rollout) {
+    for (size_t i = 0; i < rollout->host_count; i++)
+        if (rollout->hosts[i].state != HOST_COMMITTED && !rollout_is_left_out(&rollout->hosts[i]))
+            return false;
+    return rollout_ended(rollout);
+}
+
 bool rollout_needs_person(const RolloutHost *host) {
     bool back_unknown = host->state == HOST_LOST && host->order.kind == ORDER_ROLLBACK && host->switched;
     return host->rollback_failed || host->kept || back_unknown;
