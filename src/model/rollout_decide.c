@@ -281,9 +281,13 @@ static void decide_rollback_alone(Decision *decision) {
 static bool decide_left_out(Decision *decision) {
     const Rollout *rollout = decision->rollout;
     size_t before = json_array_size(decision->events);
-    for (size_t i = 0; i < rollout->host_count; i++)
-        if (rollout->hosts[i].part != PART_TAKEN) cancel_order(decision, &rollout->hosts[i]);
-    decide_rollback_alone(decision);
+    bool any = false;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        if (rollout->hosts[i].part == PART_TAKEN) continue;
+        cancel_order(decision, &rollout->hosts[i]);
+        any = true;
+    }
+    if (any) decide_rollback_alone(decision);
     return json_array_size(decision->events) > before;
 }
 

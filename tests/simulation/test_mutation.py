@@ -70,7 +70,7 @@ MUTATIONS = [
     ("I11", "a stage waits for those that are tried again", DECIDE,
      "return host->part == PART_RETRIED || (host->part", "return (host->part"),
     ("I5", "whoever was left out is put back", DECIDE,
-     "    decide_rollback_alone(decision);\n    return", "    return"),
+     "    if (any) decide_rollback_alone(decision);\n", ""),
     ("I5", "only who was left out is put back alone", DECIDE,
      "if (alone && host->part == PART_TAKEN) continue;", "if (alone && host->state != HOST_CONFIRMED) continue;"),
     ("I5", "the end waits for those that are put back", DECIDE,
