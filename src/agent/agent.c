@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "host/host_facts.h"
 #include "trust/identity.h"
 #include "trust/token.h"
 #include <errno.h>
@@ -213,7 +214,7 @@ static int64_t wait_ms(void) {
 static int tell_facts(Agent *agent, Error *error) {
     if (!agent->spec->facts) return 0;
     JSON_AUTO facts = agent->spec->facts(agent->spec->context);
-    Digest digest = json_digest(facts);
+    Digest digest = host_facts_digest(facts);
     if (digest_equal(&digest, &agent->facts)) return 0;
     if (courier_facts(agent->courier, facts, error) < 0) return -1;
     agent->facts = digest;

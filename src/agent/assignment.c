@@ -23,7 +23,7 @@ int assignment_open(const AssignmentSpec *spec, Assignment **out, Error *error) 
     Assignment *assignment = calloc(1, sizeof *assignment);
     if (!assignment) abort();
     assignment->spec = *spec;
-    if (outbox_open(spec->dir, spec->host.change, &assignment->outbox, error) < 0) {
+    if (outbox_open(spec->dir, spec->host.change, spec->heard, &assignment->outbox, error) < 0) {
         assignment_close(assignment);
         return -1;
     }

@@ -34,6 +34,7 @@ typedef struct AssignmentSpec {
     HostLinkLocalSpec host; /* exactly one */
     Error refusal;          /* kind not ERROR_NONE: why this host will do nothing for this change */
     int dir;                /* where the outbox stands; must outlive the assignment */
+    int64_t heard;          /* the last report that the controller had before there was an outbox here */
     AssignmentController controller;
 } AssignmentSpec;
 

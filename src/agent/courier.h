@@ -46,7 +46,8 @@ int courier_join(const CourierInvitation *invitation, const char *request_pem, j
 int courier_work(Courier *courier, const char *seen, int64_t wait_ms, json_t **out, Error *error);
 /* {"heard", "order"?, "cancel"} */
 int courier_report(Courier *courier, const char *change, const json_t *reports, json_t **out, Error *error);
-/* {"change", "version", "package_digest", "package": {"sha256", "size"}, "plan", "begun", "settled"} */
+/* {"change", "version", "package_digest", "package": {"sha256", "size"}, "plan", "begun", "settled", "heard"}
+ */
 int courier_document(Courier *courier, const char *change, json_t **out, Error *error);
 int courier_facts(Courier *courier, const json_t *facts, Error *error);
 /* {"certificate"} */

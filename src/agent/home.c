@@ -4,16 +4,16 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "trust/certificate.h"
-#include "trust/key.h"
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 
-enum { DOCUMENT_MAX = 16 << 20, KEY_MAX = 16 << 10, NAMES_MAX = 4096 };
+enum { DOCUMENT_MAX = 16 << 20, NAMES_MAX = 4096 };
 
 /* ---- the folder */
 
@@ -102,58 +102,45 @@ int home_set_controller(const Home *home, const char *url, Error *error) {
     return replace_json(home->dir, "agent.json", json, error);
 }
 
-/* ---- whom it trusts */
+/* ---- roots */
 
-static bool is_key_name(const char *name) {
-    size_t length = strlen(name);
-    return name[0] != '.' && length > 4 && strcmp(name + length - 4, ".pub") == 0;
+static json_t *load_roots(const Home *home) {
+    json_t *json = NULL;
+    if (read_json(home->dir, "roots.json", &json, NULL) == 0 && json_is_array(json)) return json;
+    json_decref(json);
+    return json_array();
 }
 
-int home_trust(const Home *home, Arena *arena, StringList *out, Error *error) {
-    if (list_names(home, "trust", is_key_name, arena, out, error) < 0) return -1;
-    for (size_t i = 0; i < out->count; i++)
-        out->items[i] = arena_printf(arena, "%s/trust/%s", home->path, out->items[i]);
+int home_roots(const Home *home, Arena *arena, StringList *out, Error *error) {
+    (void)error;
+    JSON_AUTO roots = load_roots(home);
+    StringList list = {.items = ARENA_ARRAY(arena, json_array_size(roots) + 1, const char *)};
+    size_t index;
+    json_t *root;
+    json_array_foreach(roots, index, root) {
+        if (json_is_string(root)) list.items[list.count++] = arena_strdup(arena, json_string_value(root));
+    }
+    *out = list;
     return 0;
 }
 
-int home_trust_add(const Home *home, const char *path, char *id, size_t id_size, Error *error) {
-    KEY_AUTO key = NULL;
-    BUFFER_AUTO text = {0};
-    FD_AUTO dir = -1;
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    if (!is_key_name(name))
-        return error_set(error, ERROR_INVALID, "%s is not named like a public key: NAME.pub", path);
-    if (key_load_public(path, &key, error) < 0 || file_read(AT_FDCWD, path, KEY_MAX, &text, error) < 0 ||
-        file_open_dir_beneath(home->dir, "trust", 0700, &dir, error) < 0)
-        return -1;
-    ARENA_AUTO arena = arena_new();
-    KEY_AUTO there = NULL;
-    if (key_load_public(arena_printf(arena, "%s/trust/%s", home->path, name), &there, NULL) == 0 &&
-        !key_equal(key, there)) {
-        error_set(error, ERROR_REFUSED, "another key is trusted here as %s already", name);
-        return error_hint(error, "remove it first, or give this one's file another name");
+static int note_root(const Home *home, const char *root, Error *error) {
+    JSON_AUTO roots = load_roots(home);
+    size_t index;
+    json_t *known;
+    json_array_foreach(roots, index, known) {
+        if (json_is_string(known) && strcmp(json_string_value(known), root) == 0) return 0;
     }
-    snprintf(id, id_size, "%s", key_id(key));
-    return file_replace(dir, name, text.data, text.size, 0644, error);
+    json_array_append_new(roots, json_string(root));
+    return replace_json(home->dir, "roots.json", roots, error);
 }
 
-int home_trust_remove(const Home *home, const char *name, Error *error) {
-    ARENA_AUTO arena = arena_new();
-    StringList keys;
-    FD_AUTO dir = -1;
-    if (home_trust(home, arena, &keys, error) < 0) return -1;
-    for (size_t i = 0; i < keys.count; i++) {
-        KEY_AUTO key = NULL;
-        const char *file = strrchr(keys.items[i], '/') + 1;
-        bool meant = strcmp(file, name) == 0 || strcmp(file, arena_printf(arena, "%s.pub", name)) == 0;
-        if (key_load_public(keys.items[i], &key, NULL) == 0) meant |= strcmp(key_id(key), name) == 0;
-        if (!meant) continue;
-        if (file_open_dir_beneath(home->dir, "trust", 0700, &dir, error) < 0) return -1;
-        if (unlinkat(dir, file, 0) != 0)
-            return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s", keys.items[i]);
-        return file_sync_dir(dir, error);
-    }
-    return error_set(error, ERROR_INVALID, "no key “%s” is trusted here", name);
+int home_note_root(const Home *home, const char *root, Error *error) {
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    pthread_mutex_lock(&one_at_a_time);
+    int result = note_root(home, root, error);
+    pthread_mutex_unlock(&one_at_a_time);
+    return result;
 }
 
 /* ---- changes */

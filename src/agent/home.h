@@ -1,10 +1,11 @@
 /* Home: the folder in which a host's agent keeps what it must not forget.
  *
  *   agent.json          where its controller is, and what it calls this host
+ *   roots.json          where services were installed
  *   identity/           key and certificate (trust/identity.h)
- *   trust/NAME.pub      whose packages may be installed here: the host's own choice, no controller's
- *   changes/ID/         change.json, what the controller said of a change; outbox, what is to be told of it
- *   packages/           files by their SHA-256; what is being fetched ends in ".part"
+ *   trust/NAME.pub      (trust/keyring.h) whose packages may be installed here: the host's own choice, no
+ * controller's changes/ID/         change.json, what the controller said of a change; outbox, what is to be
+ * told of it packages/           files by their SHA-256; what is being fetched ends in ".part"
  *   restore-points/     of services whose plan names no other place
  *   lock                held by the one agent that runs
  *
@@ -40,13 +41,9 @@ const char *home_path(const Home *home, Arena *arena, const char *name);
 int home_controller(const Home *home, Arena *arena, const char **url, Error *error);
 int home_set_controller(const Home *home, const char *url, Error *error);
 
-/* Paths of the trusted public keys, sorted. In the arena. */
-int home_trust(const Home *home, Arena *arena, StringList *out, Error *error);
-/* Trust the key in the file `path`, under its file's name; `id` gets its id. ERROR_REFUSED when another key
- * has that name. */
-int home_trust_add(const Home *home, const char *path, char *id, size_t id_size, Error *error);
-/* No longer trust the key of that name ("release.pub" or "release") or id. */
-int home_trust_remove(const Home *home, const char *name, Error *error);
+/* Where services were installed by changes of this controller. In the arena. */
+int home_roots(const Home *home, Arena *arena, StringList *out, Error *error);
+int home_note_root(const Home *home, const char *root, Error *error);
 
 bool home_is_change_name(const char *name);
 /* The folder of a change, made when missing. Caller closes. */

@@ -100,10 +100,15 @@ static int load(Outbox *outbox, Error *error) {
     return read_lines(outbox, lines, error);
 }
 
-int outbox_open(int dir, const char *change, Outbox **out, Error *error) {
+int outbox_open(int dir, const char *change, int64_t heard, Outbox **out, Error *error) {
     Outbox *outbox = calloc(1, sizeof *outbox);
     if (!outbox) abort();
-    *outbox = (Outbox){.dir = dir, .change = strdup(change), .fd = -1, .waiting = json_array()};
+    *outbox = (Outbox){.dir = dir,
+                       .change = strdup(change),
+                       .fd = -1,
+                       .waiting = json_array(),
+                       .heard = heard,
+                       .last = heard};
     if (file_replace_tidy(dir, OUTBOX_FILE, error) < 0 || load(outbox, error) < 0 ||
         rewrite(outbox, error) < 0) {
         outbox_close(outbox);

@@ -14,9 +14,10 @@
 
 typedef struct Outbox Outbox;
 
-/* The outbox of `change` in `dir`, which must outlive it; made when it is missing. A file of another change
- * is replaced: that change is over here. ERROR_ATTENTION when it cannot be read. */
-int outbox_open(int dir, const char *change, Outbox **out, Error *error);
+/* The outbox of `change` in `dir`, which must outlive it; made when it is missing, and then goes on after the
+ * number `heard`: what the controller has of this host from before the change was forgotten here. A file of
+ * another change is replaced: that change is over here. ERROR_ATTENTION when it cannot be read. */
+int outbox_open(int dir, const char *change, int64_t heard, Outbox **out, Error *error);
 void outbox_close(Outbox *outbox); /* NULL is allowed */
 
 /* Takes over `event`. */

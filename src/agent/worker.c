@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "trust/keyring.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -35,7 +36,8 @@ struct Worker {
 /* What the host decides for itself: where things are here, and whose packages it takes. */
 static int make_own(Worker *worker, Plan *plan, Error *error) {
     const Home *home = worker->spec.home;
-    if (home_trust(home, worker->arena, &plan->package.trust, error) < 0) return -1;
+    const char *trusted = home_path(home, worker->arena, "trust");
+    if (keyring_list(trusted, worker->arena, &plan->package.trust, error) < 0) return -1;
     if (plan->package.trust.count == 0) {
         error_set(error, ERROR_REFUSED, "this host trusts no key: no package may be installed");
         return error_hint(error, "trust one here with “upkeep-agent trust add NAME.pub”");
@@ -63,6 +65,7 @@ static int read_document(Worker *worker, const json_t *document, Error *error) {
                                        .begun = json_get_bool(document, "begun", false),
                                        .settled = json_get_bool(document, "settled", false),
                                        .fetch = {fetch_package, &worker->fetch}};
+    home_note_root(worker->spec.home, plan->service.root, NULL); /* for its facts; nothing hangs on it */
     return make_own(worker, plan, error);
 }
 
@@ -73,7 +76,9 @@ static int exchange(void *context, const json_t *reports, json_t **answer, Error
 
 /* A document that cannot be obeyed is an answer, not a reason to try again. */
 static AssignmentSpec specify(Worker *worker, const json_t *document) {
-    AssignmentSpec spec = {.dir = worker->dir, .controller = {exchange, worker}};
+    AssignmentSpec spec = {.dir = worker->dir,
+                           .heard = json_get_integer(document, "heard", 0),
+                           .controller = {exchange, worker}};
     read_document(worker, document, &spec.refusal);
     spec.host = (HostLinkLocalSpec){
         .change = worker->change,

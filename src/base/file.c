@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -96,6 +97,10 @@ int file_read(int dir, const char *path, size_t limit, Buffer *out, Error *error
     FD_AUTO fd =
         dir == AT_FDCWD ? open(path, O_RDONLY | O_CLOEXEC) : file_open_beneath(dir, path, O_RDONLY, 0);
     if (fd < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s", path);
+    return file_read_fd(fd, path, limit, out, error);
+}
+
+int file_read_fd(int fd, const char *path, size_t limit, Buffer *out, Error *error) {
     char part[16 * 1024];
     BUFFER_AUTO content = {0};
     for (;;) {
@@ -109,6 +114,14 @@ int file_read(int dir, const char *path, size_t limit, Buffer *out, Error *error
     }
     buffer_append(out, content.data, content.size);
     return 0;
+}
+
+int file_open_locked(int dir, const char *name) {
+    FD_AUTO fd = openat(dir, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int locked = -1;
+    if (fd >= 0)
+        while ((locked = flock(fd, LOCK_EX)) != 0 && errno == EINTR) continue;
+    return locked == 0 ? fd_take(&fd) : -1;
 }
 
 int file_write_all(int fd, const void *bytes, size_t size, Error *error) {

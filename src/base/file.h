@@ -33,6 +33,14 @@ int file_check_private(int dir, const char *path, Error *error);
  * and then any path goes. ENOENT shows in error->number. */
 int file_read(int dir, const char *path, size_t limit, Buffer *out, Error *error);
 
+/* The same of a file that is open, from where it stands; `path` is for the error. */
+int file_read_fd(int fd, const char *path, size_t limit, Buffer *out, Error *error);
+
+/* Open the lock `name` (one component, made when missing) and wait until nobody else has it: until the
+ * descriptor is closed, it is ours alone among threads and programs. -1 with errno: callers word the error.
+ */
+int file_open_locked(int dir, const char *name);
+
 /* Write all of it, retrying short writes. */
 int file_write_all(int fd, const void *bytes, size_t size, Error *error);
 /* The same at `offset`, for whoever has words of his own for it: -1 with errno. */

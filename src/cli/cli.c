@@ -12,6 +12,7 @@
 
 const Option cli_options[] = {
     {"state", 0, "DIR", TEXT("folder of the journal (default: /var/lib/upkeep as root)"), false},
+    {"server", 0, "URL", TEXT("ask this controller instead (default: UPKEEP_SERVER)"), false},
     {"json", 0, NULL, TEXT("one JSON object a line on standard output"), false},
     {"lang", 0, "zh|en", TEXT("language of texts (default: from the locale)"), false},
     {"color", 0, "auto|never", TEXT("colours on a terminal (NO_COLOR holds as well)"), false},
@@ -50,13 +51,13 @@ int cli_result(const Cli *cli, const char *change, const char *outcome, int exit
 
 int cli_fail(Cli *cli, const Error *error) {
     fflush(stdout);
-    fprintf(stderr, "upkeep: %s\n", cli->language == LANGUAGE_ZH ? error->zh : error->en);
+    fprintf(stderr, "%s: %s\n", cli->program->name, cli->language == LANGUAGE_ZH ? error->zh : error->en);
     return cli_result(cli, NULL, outcome_of(error->kind), error_exit_status(error->kind), error);
 }
 
 const CliVerb *cli_verb_find(const Cli *cli, const char *name) {
-    for (size_t t = 0; cli->verbs[t]; t++)
-        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++)
+    for (size_t t = 0; cli->program->verbs[t]; t++)
+        for (const CliVerb *verb = cli->program->verbs[t]; verb->name; verb++)
             if (strcmp(verb->name, name) == 0) return verb;
     return NULL;
 }
@@ -74,11 +75,12 @@ static const CliVerb *find_verb(const Cli *cli, int count, char **words, int *us
     return count >= 1 ? cli_verb_find(cli, words[0]) : NULL;
 }
 
-static const char *default_state(Arena *arena) {
+static const char *default_state(const CliProgram *program, Arena *arena) {
     const char *home = getenv("HOME"), *state = getenv("XDG_STATE_HOME");
-    if (geteuid() == 0) return "/var/lib/upkeep";
-    if (state && *state) return arena_printf(arena, "%s/upkeep", state);
-    return arena_printf(arena, "%s/.local/state/upkeep", home ? home : "");
+    const char *name = strrchr(program->state, '/') + 1;
+    if (geteuid() == 0) return program->state;
+    if (state && *state) return arena_printf(arena, "%s/%s", state, name);
+    return arena_printf(arena, "%s/.local/state/%s", home ? home : "", name);
 }
 
 /* A child's working directory is not ours: keep what people gave as they meant it. */
@@ -100,11 +102,21 @@ static int read_common(Cli *cli, Arena *arena, const Arguments *arguments, Error
     cli->quiet = arguments_has(arguments, "quiet");
     cli->terminal = isatty(STDOUT_FILENO) && !cli->json;
     cli->color = cli->terminal && strcmp(color, "auto") == 0 && !(no_color && *no_color);
-    cli->state = absolute(arena, arguments_get(arguments, "state", default_state(arena)));
+    cli->state = absolute(arena, arguments_get(arguments, "state", default_state(cli->program, arena)));
     return 0;
 }
 
-static int check_positional(const CliVerb *verb, const Arguments *arguments, Error *error) {
+/* A controller that was named is meant; one that the environment names only where it can be. */
+static int read_server(Cli *cli, const CliVerb *verb, const Arguments *arguments, Error *error) {
+    const char *named = arguments_get(arguments, "server", NULL), *usual = getenv("UPKEEP_SERVER");
+    if (named && !verb->remote)
+        return error_set(error, ERROR_INVALID, "“%s” is done here, without a controller: leave --server away",
+                         verb->name);
+    cli->server = named ? named : verb->remote && usual && *usual ? usual : NULL;
+    return 0;
+}
+
+static int check_positional(const Cli *cli, const CliVerb *verb, const Arguments *arguments, Error *error) {
     int count = (int)arguments->positional_count;
     if (count >= verb->positional_min && count <= verb->positional_max) return 0;
     if (count < verb->positional_min)
@@ -112,7 +124,7 @@ static int check_positional(const CliVerb *verb, const Arguments *arguments, Err
     else
         error_set(error, ERROR_INVALID, "“%s”: one argument too many: %s", verb->name,
                   arguments->positional[verb->positional_max]);
-    return error_hint(error, "“upkeep %s --help” shows an example", verb->name);
+    return error_hint(error, "“%s %s --help” shows an example", cli->program->name, verb->name);
 }
 
 static int run_verb(Cli *cli, Arena *arena, const CliVerb *verb, int count, char **words) {
@@ -121,18 +133,21 @@ static int run_verb(Cli *cli, Arena *arena, const CliVerb *verb, int count, char
     Arguments arguments = {0};
     Error error = {0};
     if (arguments_parse(arena, tables, count, words, &arguments, &error) < 0) return cli_fail(cli, &error);
-    if (read_common(cli, arena, &arguments, &error) < 0) return cli_fail(cli, &error);
+    if (read_common(cli, arena, &arguments, &error) < 0 || read_server(cli, verb, &arguments, &error) < 0)
+        return cli_fail(cli, &error);
     if (arguments_has(&arguments, "help")) {
         help_verb(cli, verb);
         return 0;
     }
-    if (check_positional(verb, &arguments, &error) < 0) return cli_fail(cli, &error);
+    if (check_positional(cli, verb, &arguments, &error) < 0) return cli_fail(cli, &error);
     return verb->run(cli, &arguments);
 }
 
-int cli_main(const CliVerb *const *verbs, int count, char **words) {
+int cli_main(const CliProgram *program, int count, char **words) {
     ARENA_AUTO arena = arena_new();
-    Cli cli = {.verbs = verbs, .language = text_language_of_environment(), .state = default_state(arena)};
+    Cli cli = {.program = program,
+               .language = text_language_of_environment(),
+               .state = default_state(program, arena)};
     int used = 0;
     const CliVerb *verb = find_verb(&cli, count - 1, words + 1, &used);
     if (verb) return run_verb(&cli, arena, verb, count - 1 - used, words + 1 + used);
@@ -145,6 +160,6 @@ int cli_main(const CliVerb *const *verbs, int count, char **words) {
     if (help_family(&cli, words[1])) return count > 2 && strcmp(words[2], "--help") == 0 ? 0 : 2;
     Error error = {0};
     error_set(&error, ERROR_INVALID, "unknown command “%s”", words[1]);
-    error_hint(&error, "“upkeep help” shows those there are");
+    error_hint(&error, "“%s help” shows those there are", program->name);
     return cli_fail(&cli, &error);
 }

@@ -13,14 +13,22 @@
 
 typedef struct CliVerb CliVerb;
 
+typedef struct CliProgram {
+    const char *name;  /* "upkeep", "upkeepd", "upkeep-agent" */
+    const char *about; /* one line; a message id */
+    const char *state; /* its folder when run by root; others have $XDG_STATE_HOME/<its last name> */
+    const CliVerb *const *verbs; /* NULL-ended list of tables, each ended by a zero row */
+} CliProgram;
+
 typedef struct Cli {
-    const CliVerb *const *verbs; /* NULL-ended list of tables */
+    const CliProgram *program;
     Language language;
     bool json;
     bool color;
     bool quiet;
-    bool terminal;     /* standard output is one */
-    const char *state; /* folder of journal and restore points; made when first needed */
+    bool terminal;      /* standard output is one */
+    const char *state;  /* folder of journal and restore points; made when first needed */
+    const char *server; /* URL of the controller that is meant, or NULL: this machine */
 } Cli;
 
 struct CliVerb {
@@ -32,17 +40,18 @@ struct CliVerb {
     const Option *options; /* its own, ended by a zero row; NULL: none */
     int positional_min, positional_max;
     int (*run)(Cli *cli, const Arguments *arguments);
+    bool remote; /* it works against a controller: --server */
 };
 
-/* Run one command line with the verbs of `verbs`: a NULL-ended list of tables, each ended by a zero row. The
- * process's exit status. */
-int cli_main(const CliVerb *const *verbs, int count, char **words);
+/* Run one command line. The process's exit status. */
+int cli_main(const CliProgram *program, int count, char **words);
 const CliVerb *cli_verb_find(const Cli *cli, const char *name); /* NULL when there is none */
 
 /* The tables, one a file: cli_<name>.c. main() says which there are. */
 extern const CliVerb cli_verbs_key[], cli_verbs_package[], cli_verbs_inspect[], cli_verbs_plan[],
     cli_verbs_change[], cli_verbs_restore[], cli_verbs_report[], cli_verbs_journal[], cli_verbs_help[],
-    cli_verbs_guard[], cli_verbs_service[], cli_verbs_simulate[];
+    cli_verbs_guard[], cli_verbs_service[], cli_verbs_simulate[], cli_verbs_agent[], cli_verbs_controller[],
+    cli_verbs_trust[], cli_verbs_login[], cli_verbs_fleet[];
 
 /* What every verb takes. */
 extern const Option cli_options[];

@@ -5,6 +5,7 @@
 #include "base/quantity.h"
 #include "cli/cli.h"
 #include "cli/drive.h"
+#include "cli/remote.h"
 #include "cli/session.h"
 #include "engine/change.h"
 #include "engine/engine.h"
@@ -54,7 +55,8 @@ static int run_list(Cli *cli, const Arguments *arguments) {
     JOURNAL_AUTO journal = NULL;
     ChangeList list;
     Error error;
-    if (session_journal_existing(cli, &journal, &error) < 0 || change_list(journal, arena, &list, &error) < 0)
+    if (session_journal_existing(cli, &journal, &error) < 0 ||
+        session_changes(cli, journal, arena, &list, &error) < 0)
         return cli_fail(cli, &error);
     for (size_t i = 0; i < list.count; i++) {
         const ChangeSummary *item = &list.items[i];
@@ -81,14 +83,14 @@ static int run_list(Cli *cli, const Arguments *arguments) {
 /* ---- status */
 
 /* The change meant: the one named, or the latest. */
-static int find_change(Journal *journal, Arena *arena, const Arguments *arguments, const char **id,
-                       Error *error) {
+static int find_change(const Cli *cli, Journal *journal, Arena *arena, const Arguments *arguments,
+                       const char **id, Error *error) {
     ChangeList list;
     if (arguments->positional_count > 0) {
         *id = arguments->positional[0];
         return 0;
     }
-    if (change_list(journal, arena, &list, error) < 0) return -1;
+    if (session_changes(cli, journal, arena, &list, error) < 0) return -1;
     if (list.count == 0) return error_set(error, ERROR_INVALID, "there is no change yet");
     *id = list.items[list.count - 1].id;
     return 0;
@@ -151,7 +153,7 @@ static int run_status(Cli *cli, const Arguments *arguments) {
     const char *id = NULL;
     Error error;
     if (session_journal_existing(cli, &journal, &error) < 0 ||
-        find_change(journal, arena, arguments, &id, &error) < 0 ||
+        find_change(cli, journal, arena, arguments, &id, &error) < 0 ||
         change_load(journal, arena, id, &rollout, &error) < 0)
         return cli_fail(cli, &error);
     if (cli->json)
@@ -245,6 +247,30 @@ static int drive_or_follow(const Drive *drive, Error *error) {
     return result < 0 && drive_is_busy(error) ? drive_follow(drive, error) : result;
 }
 
+static int control_remotely(Cli *cli, const char *change, const char *verb, const char *why,
+                            const json_t *fields, Error *error) {
+    FREE_AUTO char *path = NULL;
+    JSON_AUTO body = json_deep_copy(fields);
+    json_set_text(body, "verb", verb);
+    json_set_text(body, "why", why);
+    if (asprintf(&path, "/api/v1/changes/%s/control", change) < 0) abort();
+    return remote_call(cli, "POST", path, body, NULL, error);
+}
+
+/* The controller writes the control and obeys it; here it is followed. */
+static int steer_remotely(Cli *cli, const Drive *drive, const Steering *steering) {
+    Error error = {0};
+    if (control_remotely(cli, drive->change, drive->control, drive->why, drive->fields, &error) < 0)
+        return cli_fail(cli, &error);
+    if (!steering->drives) {
+        cli_print(cli, "%s: no further host is switched; “upkeep resume %s” goes on.\n", drive->change,
+                  drive->change);
+        return cli_result(cli, drive->change, "paused", 0, NULL);
+    }
+    int result = drive_watch(drive, &error);
+    return result < 0 ? cli_fail(cli, &error) : result;
+}
+
 static int steer(Cli *cli, const Arguments *arguments, const Steering *steering) {
     ARENA_AUTO arena = arena_new();
     JOURNAL_AUTO journal = NULL;
@@ -262,7 +288,12 @@ static int steer(Cli *cli, const Arguments *arguments, const Steering *steering)
         check_steerable(steering, rollout, &error) < 0)
         return cli_fail(cli, &error);
     if (strcmp(steering->verb, "rollback") == 0) {
-        show_loss(cli, arena, rollout, restore_data, keep_data);
+        if (cli->server)
+            cli_print(
+                cli,
+                "What would be lost is known on the hosts only; “upkeep show” says what the plan wants.\n");
+        else
+            show_loss(cli, arena, rollout, restore_data, keep_data);
         if (!confirmed(cli, arguments)) {
             error_set(&error, ERROR_REFUSED, "not agreed; nothing was touched");
             return cli_fail(cli, &error);
@@ -279,6 +310,7 @@ static int steer(Cli *cli, const Arguments *arguments, const Steering *steering)
                    .control = steering->verb,
                    .why = arguments_get(arguments, "why", NULL),
                    .fields = fields};
+    if (cli->server) return steer_remotely(cli, &drive, steering);
     if (!steering->drives) {
         if (engine_control(journal, rollout, drive.control, by, drive.why, fields, clock_anchored(), &error) <
             0)
@@ -294,16 +326,8 @@ static int steer(Cli *cli, const Arguments *arguments, const Steering *steering)
 
 typedef struct HostSteering {
     const char *verb;
-    int (*check)(const Rollout *rollout, const RolloutHost *host, Error *error);
     const char *done; /* with the change, the host, and the change */
 } HostSteering;
-
-static int find_host(const Rollout *rollout, const char *name, const RolloutHost **out, Error *error) {
-    const RolloutHost *host = rollout_host(rollout, name);
-    if (!host) return error_set(error, ERROR_INVALID, "%s has no host %s", rollout->change, name);
-    *out = host;
-    return 0;
-}
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -311,38 +335,37 @@ static int steer_host(Cli *cli, const Arguments *arguments, const HostSteering *
     ARENA_AUTO arena = arena_new();
     JOURNAL_AUTO journal = NULL;
     Rollout *rollout = NULL;
-    const RolloutHost *host = NULL;
     Error error = {0};
-    const char *id = arguments->positional[0], *why = arguments_get(arguments, "why", NULL);
+    const char *id = arguments->positional[0], *host = arguments->positional[1];
+    const char *why = arguments_get(arguments, "why", NULL);
     if (session_journal_existing(cli, &journal, &error) < 0 ||
         change_load(journal, arena, id, &rollout, &error) < 0 ||
-        find_host(rollout, arguments->positional[1], &host, &error) < 0 ||
-        steering->check(rollout, host, &error) < 0)
+        rollout_check_control(rollout, steering->verb, host, &error) < 0)
         return cli_fail(cli, &error);
     JSON_AUTO fields = json_object();
-    json_set_text(fields, "host", host->name);
-    if (engine_control(journal, rollout, steering->verb, session_who(arena), why, fields, clock_anchored(),
-                       &error) < 0)
-        return cli_fail(cli, &error);
-    cli_print(cli, steering->done, id, host->name);
+    json_set_text(fields, "host", host);
+    int result = cli->server ? control_remotely(cli, id, steering->verb, why, fields, &error)
+                             : engine_control(journal, rollout, steering->verb, session_who(arena), why,
+                                              fields, clock_anchored(), &error);
+    if (result < 0) return cli_fail(cli, &error);
+    cli_print(cli, steering->done, id, host);
     if (rollout->state == ROLLOUT_PAUSED)
         cli_print(cli, "It is %s: “upkeep resume %s” goes on.\n",
                   cli_text(cli, rollout->held ? "held for a person to decide" : "paused"), id);
-    else
+    else if (!cli->server)
         cli_print(cli, "If nobody carries it out at the moment, “upkeep resume %s” goes on.\n", id);
     return cli_result(cli, id, rollout->state == ROLLOUT_PAUSED ? "paused" : "succeeded", 0, NULL);
 }
 #pragma GCC diagnostic pop
 
 static int run_skip(Cli *cli, const Arguments *arguments) {
-    return steer_host(cli, arguments,
-                      &(HostSteering){"skip", rollout_check_skip,
-                                      TEXT("%s: %s is left out, and what was done on it is put back.\n")});
+    return steer_host(
+        cli, arguments,
+        &(HostSteering){"skip", TEXT("%s: %s is left out, and what was done on it is put back.\n")});
 }
 static int run_retry(Cli *cli, const Arguments *arguments) {
     return steer_host(cli, arguments,
-                      &(HostSteering){"retry", rollout_check_retry,
-                                      TEXT("%s: %s begins once more, from the old version.\n")});
+                      &(HostSteering){"retry", TEXT("%s: %s begins once more, from the old version.\n")});
 }
 
 static int run_pause(Cli *cli, const Arguments *arguments) {
@@ -372,30 +395,30 @@ static const Option rollback_options[] = {
 };
 
 const CliVerb cli_verbs_change[] = {
-    {"list", "", TEXT("list all changes"), "", "upkeep list", NULL, 0, 0, run_list},
+    {"list", "", TEXT("list all changes"), "", "upkeep list", NULL, 0, 0, run_list, true},
     {"status", "[CHANGE]", TEXT("where a change stands (default: the latest)"), "",
-     "upkeep status CHG-2026-0001", NULL, 0, 1, run_status},
+     "upkeep status CHG-2026-0001", NULL, 0, 1, run_status, true},
     {"watch", "CHANGE", TEXT("look on while another process carries a change out"), "",
-     "upkeep watch CHG-2026-0001", NULL, 1, 1, run_watch},
+     "upkeep watch CHG-2026-0001", NULL, 1, 1, run_watch, true},
     {"pause", "CHANGE", TEXT("switch no further host; what is under way ends safely"), "",
-     "upkeep pause CHG-2026-0001 --why \"peak hours\"", why_options, 1, 1, run_pause},
+     "upkeep pause CHG-2026-0001 --why \"peak hours\"", why_options, 1, 1, run_pause, true},
     {"resume", "CHANGE", TEXT("go on with a paused, held or interrupted change"), "",
-     "upkeep resume CHG-2026-0001", why_options, 1, 1, run_resume},
+     "upkeep resume CHG-2026-0001", why_options, 1, 1, run_resume, true},
     {"skip", "CHANGE HOST", TEXT("leave one host out of a change that is under way"),
      TEXT("A host can be left out until it is switched, and when it has failed or was lost. What was done on "
           "it is "
           "put back; "
           "the others go on without it, and it is named when the change ends. Of each stage one host must "
           "remain."),
-     "upkeep skip CHG-2026-0001 web7 --why \"disk is being replaced\"", why_options, 2, 2, run_skip},
+     "upkeep skip CHG-2026-0001 web7 --why \"disk is being replaced\"", why_options, 2, 2, run_skip, true},
     {"retry", "CHANGE HOST", TEXT("begin once more on one host that failed, was lost or left out"),
      TEXT("While its stage is not over. What the last try has left is put back first; then the host is "
           "prepared, "
           "backed up and "
           "proved again. Nothing is ever retried by itself."),
-     "upkeep retry CHG-2026-0001 web7", why_options, 2, 2, run_retry},
+     "upkeep retry CHG-2026-0001 web7", why_options, 2, 2, run_retry, true},
     {"abort", "CHANGE", TEXT("stop, and put back everything the change has touched"), "",
-     "upkeep abort CHG-2026-0001 --why \"wrong package\"", why_options, 1, 1, run_abort},
+     "upkeep abort CHG-2026-0001 --why \"wrong package\"", why_options, 1, 1, run_abort, true},
     {"rollback", "CHANGE", TEXT("put the old version back, also after success while the old release is kept"),
      TEXT("Says first what would be lost. Of a host that was confirmed the data stays as it is unless "
           "--restore-data is "
@@ -403,6 +426,6 @@ const CliVerb cli_verbs_change[] = {
           "since is set aside "
           "as a restore point. Of a host that was not confirmed it goes back as the plan says; --keep-data "
           "leaves it."),
-     "upkeep rollback CHG-2026-0001 --why \"orders fail\"", rollback_options, 1, 1, run_rollback},
+     "upkeep rollback CHG-2026-0001 --why \"orders fail\"", rollback_options, 1, 1, run_rollback, true},
     {0},
 };

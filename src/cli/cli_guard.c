@@ -16,6 +16,6 @@ const CliVerb cli_verbs_guard[] = {
           "is confirmed or "
           "rolled back. Start one by hand after a reboot in the middle of an upgrade, or simply go on with "
           "“run”."),
-     "upkeep guard /srv/node-red", NULL, 1, 1, run_guard},
+     "upkeep guard /srv/node-red", NULL, 1, 1, run_guard, false},
     {0},
 };

@@ -14,8 +14,8 @@ static void print_options(const Cli *cli, const Option *options) {
 }
 
 void help_verb(const Cli *cli, const CliVerb *verb) {
-    printf("%s upkeep %s%s%s%s\n\n", cli_text(cli, "Usage:"), verb->name, *verb->arguments ? " " : "",
-           verb->arguments, verb->options ? cli_text(cli, " [options]") : "");
+    printf("%s %s %s%s%s%s\n\n", cli_text(cli, "Usage:"), cli->program->name, verb->name,
+           *verb->arguments ? " " : "", verb->arguments, verb->options ? cli_text(cli, " [options]") : "");
     printf("%s\n", cli_text(cli, verb->summary));
     if (*verb->help) printf("\n%s\n", cli_text(cli, verb->help));
     if (verb->options) printf("\n%s\n", cli_text(cli, "Options:"));
@@ -26,15 +26,13 @@ void help_verb(const Cli *cli, const CliVerb *verb) {
 }
 
 void help_all(const Cli *cli) {
-    printf(
-        "%s\n\n%s upkeep %s\n\n",
-        cli_text(cli,
-                 "Upkeep carries a software upgrade from a signed package to a verified, archived change."),
-        cli_text(cli, "Usage:"), cli_text(cli, "COMMAND [arguments] [options]"));
-    for (size_t t = 0; cli->verbs[t]; t++)
-        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++)
+    printf("%s\n\n%s %s %s\n\n", cli_text(cli, cli->program->about), cli_text(cli, "Usage:"),
+           cli->program->name, cli_text(cli, "COMMAND [arguments] [options]"));
+    for (size_t t = 0; cli->program->verbs[t]; t++)
+        for (const CliVerb *verb = cli->program->verbs[t]; verb->name; verb++)
             printf("  %-16s %s\n", verb->name, cli_text(cli, verb->summary));
-    printf("\n%s\n", cli_text(cli, "“upkeep COMMAND --help” says more, with an example."));
+    printf("\n");
+    printf(cli_text(cli, "“%s COMMAND --help” says more, with an example.\n"), cli->program->name);
     printf("%s\n",
            cli_text(cli,
                     "Exit status: 0 done, 1 system error, 2 invalid, 3 refused, 4 failed and rolled back, "
@@ -43,10 +41,10 @@ void help_all(const Cli *cli) {
 
 bool help_family(const Cli *cli, const char *first) {
     size_t length = strlen(first), found = 0;
-    for (size_t t = 0; cli->verbs[t]; t++)
-        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++) {
+    for (size_t t = 0; cli->program->verbs[t]; t++)
+        for (const CliVerb *verb = cli->program->verbs[t]; verb->name; verb++) {
             if (strncmp(verb->name, first, length) != 0 || verb->name[length] != ' ') continue;
-            if (found++ == 0) printf("%s upkeep %s …\n\n", cli_text(cli, "Usage:"), first);
+            if (found++ == 0) printf("%s %s %s …\n\n", cli_text(cli, "Usage:"), cli->program->name, first);
             printf("  %-16s %s\n", verb->name, cli_text(cli, verb->summary));
         }
     return found > 0;
@@ -62,7 +60,7 @@ static const CliVerb *named_verb(Cli *cli, const Arguments *arguments, int *stat
     const CliVerb *verb = cli_verb_find(cli, name);
     if (verb) return verb;
     error_set(&error, ERROR_INVALID, "unknown command “%s”", name);
-    error_hint(&error, "“upkeep help” shows those there are");
+    error_hint(&error, "“%s help” shows those there are", cli->program->name);
     *status = cli_fail(cli, &error);
     return NULL;
 }
@@ -83,7 +81,7 @@ static int run_version(Cli *cli, const Arguments *arguments) {
     if (cli->json)
         printf("{\"type\":\"version\",\"version\":\"%s\"}\n", UPKEEP_VERSION);
     else
-        printf("upkeep %s\n", UPKEEP_VERSION);
+        printf("%s %s\n", cli->program->name, UPKEEP_VERSION);
     return 0;
 }
 
@@ -105,15 +103,18 @@ static void complete_verb(const CliVerb *verb) {
 
 static int run_completion(Cli *cli, const Arguments *arguments) {
     (void)arguments;
-    printf("# bash completion of upkeep: source <(upkeep completion)\n_upkeep() {\n"
+    const char *name = cli->program->name;
+    printf("# bash completion of %s: source <(%s completion)\n_%s() {\n"
            "    local word=${COMP_WORDS[COMP_CWORD]} line= words= i\n"
-           "    for ((i = 1; i < COMP_CWORD; i++)); do line+=\"${COMP_WORDS[i]} \"; done\n");
-    for (size_t t = 0; cli->verbs[t]; t++)
-        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++) complete_verb(verb);
+           "    for ((i = 1; i < COMP_CWORD; i++)); do line+=\"${COMP_WORDS[i]} \"; done\n",
+           name, name, name);
+    for (size_t t = 0; cli->program->verbs[t]; t++)
+        for (const CliVerb *verb = cli->program->verbs[t]; verb->name; verb++) complete_verb(verb);
     printf("    case \"$word$words\" in [^-]*\" --\"*) words= ;; esac # a file is meant\n"
            "    COMPREPLY=($(compgen -W \"$words\" -- \"$word\"))\n"
            "    [ ${#COMPREPLY[@]} -gt 0 ] || COMPREPLY=($(compgen -f -- \"$word\"))\n}\n"
-           "complete -o filenames -F _upkeep upkeep\n");
+           "complete -o filenames -F _%s %s\n",
+           name, name);
     return 0;
 }
 
@@ -153,8 +154,9 @@ static void roff_end(const Cli *cli) {
 }
 
 /* "key new" → "upkeep\-key\-new" */
-static void roff_page_name(const char *verb) {
-    printf("upkeep\\-");
+static void roff_page_name(const Cli *cli, const char *verb) {
+    roff(cli->program->name);
+    printf("\\-");
     for (; *verb; verb++) {
         if (*verb == ' ' || *verb == '-') putchar('\\');
         putchar(*verb == ' ' ? '-' : *verb);
@@ -163,14 +165,14 @@ static void roff_page_name(const char *verb) {
 
 static void manual_page(const Cli *cli, const CliVerb *verb) {
     printf(".TH \"");
-    roff_page_name(verb->name);
-    printf("\" 1 \"\" \"upkeep %s\"\n.ad l", UPKEEP_VERSION);
+    roff_page_name(cli, verb->name);
+    printf("\" 1 \"\" \"%s %s\"\n.ad l", cli->program->name, UPKEEP_VERSION);
     roff_section(cli, TEXT("NAME"));
-    roff_page_name(verb->name);
+    roff_page_name(cli, verb->name);
     printf(" \\- ");
     roff(cli_text(cli, verb->summary));
     roff_section(cli, TEXT("SYNOPSIS"));
-    printf(".B upkeep %s\n", verb->name);
+    printf(".B %s %s\n", cli->program->name, verb->name);
     roff(verb->arguments);
     if (verb->options) roff(cli_text(cli, " [options]"));
     if (*verb->help) {
@@ -189,19 +191,19 @@ static void manual_page(const Cli *cli, const CliVerb *verb) {
 
 /* The page that leads to the others. */
 static void manual_index(const Cli *cli) {
-    printf(".TH \"upkeep\" 1 \"\" \"upkeep %s\"\n.ad l", UPKEEP_VERSION);
+    printf(".TH \"%s\" 1 \"\" \"%s %s\"\n.ad l", cli->program->name, cli->program->name, UPKEEP_VERSION);
     roff_section(cli, TEXT("NAME"));
-    printf("upkeep \\- ");
-    roff(cli_text(cli,
-                  "Upkeep carries a software upgrade from a signed package to a verified, archived change."));
+    roff(cli->program->name);
+    printf(" \\- ");
+    roff(cli_text(cli, cli->program->about));
     roff_section(cli, TEXT("SYNOPSIS"));
-    printf(".B upkeep\n");
+    printf(".B %s\n", cli->program->name);
     roff(cli_text(cli, "COMMAND [arguments] [options]"));
     roff_section(cli, TEXT("COMMANDS"));
-    for (size_t t = 0; cli->verbs[t]; t++)
-        for (const CliVerb *verb = cli->verbs[t]; verb->name; verb++) {
+    for (size_t t = 0; cli->program->verbs[t]; t++)
+        for (const CliVerb *verb = cli->program->verbs[t]; verb->name; verb++) {
             printf(".TP\n.BR ");
-            roff_page_name(verb->name);
+            roff_page_name(cli, verb->name);
             printf(" (1)\n");
             roff(cli_text(cli, verb->summary));
             printf("\n");
@@ -224,11 +226,11 @@ static int run_manual(Cli *cli, const Arguments *arguments) {
 
 const CliVerb cli_verbs_help[] = {
     {"help", "[COMMAND]", TEXT("show what there is, or what a command does"), "", "upkeep help run", NULL, 0,
-     2, run_help},
-    {"version", "", TEXT("show the version"), "", "upkeep version", NULL, 0, 0, run_version},
+     2, run_help, false},
+    {"version", "", TEXT("show the version"), "", "upkeep version", NULL, 0, 0, run_version, false},
     {"completion", "", TEXT("print a completion script for bash"), "", "source <(upkeep completion)", NULL, 0,
-     0, run_completion},
+     0, run_completion, false},
     {"manual", "[COMMAND]", TEXT("print a command's manual page"), "", "upkeep manual run | man -l -", NULL,
-     0, 2, run_manual},
+     0, 2, run_manual, false},
     {0},
 };

@@ -67,7 +67,7 @@ static int run_export(Cli *cli, const Arguments *arguments) {
     const char *path = arguments_get(arguments, "output", NULL);
     if (session_journal_existing(cli, &journal, &error) < 0) return cli_fail(cli, &error);
     FILE *file = path ? fopen(path, "we") : stdout;
-    int result = file ? journal_rows(journal, export_row, file, &error)
+    int result = file ? journal_rows(journal, 0, NULL, export_row, file, &error)
                       : error_set(&error, ERROR_SYSTEM, "cannot write %s", path);
     if (file && fflush(file) != 0 && result == 0)
         result = error_set(&error, ERROR_SYSTEM, "cannot write %s", path ? path : "");
@@ -86,10 +86,10 @@ const CliVerb cli_verbs_journal[] = {
      TEXT("Altering, removing or reordering an event is detected. Keep the head it prints somewhere else to "
           "detect that the "
           "end was cut off."),
-     "upkeep journal verify", NULL, 0, 0, run_verify},
+     "upkeep journal verify", NULL, 0, 0, run_verify, true},
     {"journal show", "[CHANGE]", TEXT("show the events, of one change or of all"), "",
-     "upkeep journal show CHG-2026-0001", NULL, 0, 1, run_show},
+     "upkeep journal show CHG-2026-0001", NULL, 0, 1, run_show, true},
     {"journal export", "", TEXT("write all events with their hashes, to be verified elsewhere"), "",
-     "upkeep journal export -o journal.txt", export_options, 0, 0, run_export},
+     "upkeep journal export -o journal.txt", export_options, 0, 0, run_export, true},
     {0},
 };

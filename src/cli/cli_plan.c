@@ -4,12 +4,14 @@
 #include "base/quantity.h"
 #include "cli/cli.h"
 #include "cli/drive.h"
+#include "cli/plan_remote.h"
 #include "cli/session.h"
 #include "engine/change.h"
 #include "host/installed.h"
 #include "host/preflight.h"
 #include "host/release.h"
 #include "host/service/service.h"
+#include "host/traffic/traffic.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,6 +67,7 @@ static int check_hosts(Cli *cli, Arena *arena, const SessionPlan *plan, size_t *
 }
 
 static int run_check(Cli *cli, const Arguments *arguments) {
+    if (cli->server) return plan_remote_check(cli, arguments->positional[0]);
     ARENA_AUTO arena = arena_new();
     SessionPlan plan = {0};
     Error error = {0};
@@ -88,6 +91,31 @@ static int run_check(Cli *cli, const Arguments *arguments) {
 
 /* ---- show */
 
+static TrafficContext traffic_of(const Plan *own) {
+    return (TrafficContext){.traffic = own->traffic,
+                            .host = own->hosts.items[0].name,
+                            .service = own->service.name,
+                            .root = own->service.root,
+                            .percent = plan_host_weight(own)};
+}
+
+static void show_drain(const Cli *cli, Arena *arena, const Plan *own) {
+    char limit[QUANTITY_TEXT_SIZE];
+    if (!own->traffic) return;
+    TrafficContext context = traffic_of(own);
+    printf(cli_text(cli, "    drain        %s; connections may take %s to end\n"),
+           traffic_describe(&context, TRAFFIC_DRAIN, arena),
+           quantity_duration_text(own->traffic->drain_timeout_ms, limit));
+}
+
+static void show_readmit(const Cli *cli, Arena *arena, const Plan *own) {
+    if (!own->traffic) return;
+    TrafficContext context = traffic_of(own);
+    printf(cli_text(cli, "    readmit      %s\n"), traffic_describe(&context, TRAFFIC_READMIT, arena));
+    if (context.percent)
+        printf(cli_text(cli, "    confirm      %s\n"), traffic_describe(&context, TRAFFIC_WEIGHT, arena));
+}
+
 static void show_host(Cli *cli, Arena *arena, const SessionPlan *plan, const Plan *own) {
     const PlanService *service = &own->service;
     char current[RELEASE_VERSION_SIZE] = "";
@@ -101,6 +129,7 @@ static void show_host(Cli *cli, Arena *arena, const SessionPlan *plan, const Pla
     printf(cli_text(cli, "    prepare      check, install %s beside it, back up and prove the backup; the "
                          "service runs on\n"),
            plan->version);
+    if (*current) show_drain(cli, arena, own);
     if (*current) printf(cli_text(cli, "    stop         as %s was installed to be stopped\n"), current);
     if (service->config.count + service->data.count)
         printf(
@@ -119,6 +148,7 @@ static void show_host(Cli *cli, Arena *arena, const SessionPlan *plan, const Pla
                health->name, what, quantity_duration_text(health->every_ms, every), health->healthy_after,
                quantity_duration_text(health->deadline_ms, deadline));
     }
+    show_readmit(cli, arena, own);
 }
 
 static void show_rollback(Cli *cli, const Plan *plan) {
@@ -183,6 +213,7 @@ static void show_plan(Cli *cli, Arena *arena, const SessionPlan *plan) {
 }
 
 static int run_show(Cli *cli, const Arguments *arguments) {
+    if (cli->server) return plan_remote_show(cli, arguments->positional[0]);
     ARENA_AUTO arena = arena_new();
     SessionPlan plan = {0};
     Error error = {0};
@@ -330,6 +361,7 @@ static int run_plan(Cli *cli, const Arguments *arguments, Arena *arena, SessionP
 }
 
 static int run_run(Cli *cli, const Arguments *arguments) {
+    if (cli->server) return plan_remote_run(cli, arguments);
     ARENA_AUTO arena = arena_new();
     SessionPlan plan = {0};
     Error error = {0};
@@ -361,17 +393,17 @@ const CliVerb cli_verbs_plan[] = {
           "asks for, room "
           "for the release, the backup and its proof, and whether the installed release is still what was "
           "installed."),
-     "upkeep check node-red.yaml", NULL, 1, 1, run_check},
+     "upkeep check node-red.yaml", NULL, 1, 1, run_check, true},
     {"show", "PLAN", TEXT("what would be done, host by host, in order, and what a rollback would lose"), "",
-     "upkeep show node-red.yaml", NULL, 1, 1, run_show},
+     "upkeep show node-red.yaml", NULL, 1, 1, run_show, true},
     {"run", "PLAN", TEXT("carry a plan out; resumes the change when it was interrupted"),
      TEXT("Prepares every host while the service runs on, then switches stage by stage, watching each batch "
           "before it is "
           "confirmed. At the first anomaly it stops and puts back what was. Ctrl-C pauses when it is safe; a "
           "second one "
           "leaves at once, and the same command goes on later."),
-     "upkeep run node-red.yaml", run_options, 1, 1, run_run},
+     "upkeep run node-red.yaml", run_options, 1, 1, run_run, true},
     {"schema", "", TEXT("print the JSON Schema of a plan, for editors"), "",
-     "upkeep schema > plan.schema.json", NULL, 0, 0, run_schema},
+     "upkeep schema > plan.schema.json", NULL, 0, 0, run_schema, false},
     {0},
 };

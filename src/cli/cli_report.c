@@ -127,6 +127,7 @@ const CliVerb cli_verbs_report[] = {
           "evidence, "
           "health before and after, and what was restored. A .html file is self-contained and prints well; a "
           "change that has not ended gives an interim report. Times are local, with UTC behind them."),
-     "upkeep report CHG-2026-0001 --form retrospective -o report.html", report_options, 1, 1, run_report},
+     "upkeep report CHG-2026-0001 --form retrospective -o report.html", report_options, 1, 1, run_report,
+     true},
     {0},
 };

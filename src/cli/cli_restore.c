@@ -308,12 +308,12 @@ const CliVerb cli_verbs_restore[] = {
          "A restore point is proved when it was restored to a scratch folder and compared, digest by digest. "
          "Objects that did not change since are not restored again by an upgrade; --prove restores every "
          "one."),
-     "upkeep restore-points --service node-red", list_options, 0, 0, run_list},
+     "upkeep restore-points --service node-red", list_options, 0, 0, run_list, false},
     {"restore", "ID", TEXT("put files back from a restore point, all or some"),
      TEXT("The target becomes exactly what the restore point says: what differs is written, what is missing "
           "comes back, what came since is removed. Every object is verified before anything is touched. Stop "
           "the "
           "service first."),
-     "upkeep restore CHG-2026-0001-local-2-final --only data", restore_options, 1, 1, run_restore},
+     "upkeep restore CHG-2026-0001-local-2-final --only data", restore_options, 1, 1, run_restore, false},
     {0},
 };

@@ -41,10 +41,10 @@ const CliVerb cli_verbs_service[] = {
      TEXT("For what an upgrade does not do: after a reboot, where no init system starts a plain process, or "
           "after "
           "maintenance. Does nothing when it runs already."),
-     "upkeep service start /srv/node-red", NULL, 1, 1, run_start},
+     "upkeep service start /srv/node-red", NULL, 1, 1, run_start, false},
     {"service stop", "ROOT", TEXT("stop the installed service"), "", "upkeep service stop /srv/node-red",
-     NULL, 1, 1, run_stop},
+     NULL, 1, 1, run_stop, false},
     {"service status", "ROOT", TEXT("does the installed service run, and which version is it"), "",
-     "upkeep service status /srv/node-red", NULL, 1, 1, run_status},
+     "upkeep service status /srv/node-red", NULL, 1, 1, run_status, false},
     {0},
 };

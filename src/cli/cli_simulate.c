@@ -437,6 +437,6 @@ const CliVerb cli_verbs_simulate[] = {
           "good version, once with one that never becomes healthy, once with one that becomes bad after a "
           "while, and once with one that is bad on one host only. The package need not be there, and nothing "
           "is touched. Exit status 3 when even a good version would not get through."),
-     "upkeep simulate node-red.yaml --hosts 200 --prepare 5m", simulate_options, 1, 1, run_simulate},
+     "upkeep simulate node-red.yaml --hosts 200 --prepare 5m", simulate_options, 1, 1, run_simulate, false},
     {0},
 };

@@ -226,6 +226,20 @@ static int follow_event(void *context, int64_t sequence, const json_t *event, Er
     return 0;
 }
 
+/* There is nothing to look at until a person does something. */
+static bool rests(const Rollout *rollout) {
+    bool prepared = rollout->prepare_only && rollout->state == ROLLOUT_PAUSED && !rollout_busy(rollout);
+    return rollout_ended(rollout) || (rollout->held && !rollout_busy(rollout)) || prepared;
+}
+
+/* A controller goes on whether or not anybody looks. */
+static int leave_it(const Drive *drive, const Rollout *rollout) {
+    cli_print(drive->cli,
+              "%s goes on at the controller; “upkeep watch %s” looks on, “upkeep pause %s” pauses it.\n",
+              rollout->change, rollout->change, rollout->change);
+    return cli_result(drive->cli, rollout->change, "paused", 130, NULL);
+}
+
 /* Until it ends, or FOLLOW_QUIET when nothing was heard of it for `quiet_ms` (0: however long that lasts). */
 static int follow(const Drive *drive, int64_t quiet_ms, Error *error) {
     ARENA_AUTO arena = arena_new();
@@ -235,8 +249,7 @@ static int follow(const Drive *drive, int64_t quiet_ms, Error *error) {
     following.live = live_new(drive->cli);
     int result = 0;
     int64_t heard_ms = clock_steady_ms(clock_system());
-    while (result == 0 && !rollout_ended(following.rollout) && !following.rollout->held &&
-           atomic_load(&interrupts) == 0) {
+    while (result == 0 && !rests(following.rollout) && atomic_load(&interrupts) == 0) {
         int64_t sequence = following.rollout->sequence, now_ms = clock_steady_ms(clock_system());
         result = journal_read(drive->journal, sequence, drive->change, follow_event, &following, error);
         if (following.rollout->sequence != sequence) heard_ms = now_ms;
@@ -245,6 +258,8 @@ static int follow(const Drive *drive, int64_t quiet_ms, Error *error) {
         clock_sleep_ms(FOLLOW_MS);
     }
     live_free(following.live);
+    if (result == 0 && drive->cli->server && !rests(following.rollout))
+        return leave_it(drive, following.rollout);
     return result < 0 ? result : finish(drive, following.rollout);
 }
 

@@ -3,6 +3,8 @@
 #include "base/file.h"
 #include "base/process.h"
 #include "base/reserve.h"
+#include "cli/remote.h"
+#include "journal/journal_remote.h"
 #include "journal/journal_sqlite.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +29,12 @@ int session_journal(const Cli *cli, Journal **out, Error *error) {
 
 int session_journal_existing(const Cli *cli, Journal **out, Error *error) {
     FREE_AUTO char *path = file_join(cli->state, "journal.sqlite");
+    CallClient *client;
+    if (cli->server) {
+        if (remote_client(cli, &client, error) < 0) return -1;
+        *out = journal_remote_new(client);
+        return 0;
+    }
     if (access(path, F_OK) != 0) {
         error_set(error, ERROR_INVALID, "there is no journal in %s", cli->state);
         return error_hint(error, "choose another with --state");
@@ -40,14 +48,23 @@ static const char *folder_of(Arena *arena, const char *file) {
     return arena_strdup(arena, dirname(real));
 }
 
+int session_plan_text(const char *file, Buffer *out, Error *error) {
+    if (file_read(AT_FDCWD, file, PLAN_SIZE_MAX, out, error) == 0) return 0;
+    if (error->number == ENOENT || error->number == EISDIR || error->number == EACCES)
+        error->kind = ERROR_INVALID;
+    return -1;
+}
+
 int session_plan_only(Arena *arena, const char *file, Plan **out, Error *error) {
     BUFFER_AUTO text = {0};
-    if (file_read(AT_FDCWD, file, PLAN_SIZE_MAX, &text, error) < 0) {
-        if (error->number == ENOENT || error->number == EISDIR || error->number == EACCES)
-            error->kind = ERROR_INVALID;
-        return -1;
-    }
+    if (session_plan_text(file, &text, error) < 0) return -1;
     return plan_compile(arena, file, folder_of(arena, file), buffer_text(&text), text.size, out, error);
+}
+
+int session_plan_open(Arena *arena, const char *file, Plan **out, Error *error) {
+    BUFFER_AUTO text = {0};
+    if (session_plan_text(file, &text, error) < 0) return -1;
+    return plan_read(arena, file, folder_of(arena, file), buffer_text(&text), text.size, out, error);
 }
 
 int session_plan(Arena *arena, const char *file, SessionPlan *out, Error *error) {
@@ -83,4 +100,8 @@ const char *session_who(Arena *arena) {
         return arena_printf(arena, "uid %d@%s", (int)getuid(), host);
     if (sudo && *sudo) return arena_printf(arena, "%.64s (as %s)@%s", sudo, user.name, host);
     return arena_printf(arena, "%s@%s", user.name, host);
+}
+
+int session_changes(const Cli *cli, Journal *journal, Arena *arena, ChangeList *out, Error *error) {
+    return cli->server ? remote_changes(cli, arena, out, error) : change_list(journal, arena, out, error);
 }

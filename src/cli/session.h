@@ -3,6 +3,7 @@
 #pragma once
 #include "base/arena.h"
 #include "cli/cli.h"
+#include "engine/change.h"
 #include "journal/journal.h"
 #include "model/plan.h"
 #include "package/package.h"
@@ -12,6 +13,13 @@ int session_journal(const Cli *cli, Journal **out, Error *error);
 /* The same, but where there is none yet that is ERROR_INVALID: for verbs that only read. */
 int session_journal_existing(const Cli *cli, Journal **out, Error *error);
 
+/* All changes: of the journal, or (with --server) as the controller lists them. In the arena. */
+int session_changes(const Cli *cli, Journal *journal, Arena *arena, ChangeList *out, Error *error);
+
+/* The text of a plan, appended to `out`. */
+int session_plan_text(const char *file, Buffer *out, Error *error);
+/* Read the plan, and leave open which hosts it selects (model/plan.h). */
+int session_plan_open(Arena *arena, const char *file, Plan **out, Error *error);
 /* Read and compile the plan alone: its package need not be there. */
 int session_plan_only(Arena *arena, const char *file, Plan **out, Error *error);
 

@@ -150,15 +150,15 @@ static int receive(Engine *engine, int64_t wait_ms, bool *any, Error *error) {
 static int begin(Engine *engine, Error *error) {
     const EngineSpec *spec = engine->spec;
     JSON_AUTO events = json_array();
-    json_t *started = rollout_event(engine->rollout, "engine.started", now_ms(engine));
-    json_set_text(started, "by", spec->by);
-    json_set_bool(started, "prepare_only", spec->prepare_only);
-    json_array_append_new(events, started);
     if (spec->resume && engine->rollout->state == ROLLOUT_PAUSED && !engine->rollout->held) {
         json_t *resume = rollout_event(engine->rollout, "control.resume", now_ms(engine));
         json_set_text(resume, "by", spec->by);
         json_array_append_new(events, resume);
     }
+    json_t *started = rollout_event(engine->rollout, "engine.started", now_ms(engine));
+    json_set_text(started, "by", spec->by);
+    json_set_bool(started, "prepare_only", spec->prepare_only);
+    json_array_append_new(events, started);
     for (size_t i = 0; i < engine->rollout->host_count;
          i++) { /* what was under way when the last engine ended */
         const RolloutHost *host = &engine->rollout->hosts[i];
@@ -205,6 +205,8 @@ static bool is_over(const Engine *engine, EngineEnd *end) {
     const Rollout *rollout = engine->rollout;
     if (rollout_ended(rollout))
         *end = ENGINE_ENDED;
+    else if (engine->spec->stay)
+        return false;
     else if (rollout->held && !rollout_busy(rollout))
         *end = ENGINE_HELD;
     else if (rollout->prepare_only && rollout->state == ROLLOUT_PAUSED && !rollout_busy(rollout))
@@ -223,6 +225,10 @@ static int go_on(Engine *engine, EngineEnd *out, Error *error) {
     for (bool any = true; any;)
         if (receive(engine, 0, &any, error) < 0) return -1;
     while (!is_over(engine, &end)) {
+        if (spec->leave && atomic_load(spec->leave)) {
+            end = ENGINE_INTERRUPTED;
+            break;
+        }
         if (decide(engine, error) < 0) return -1;
         if (is_over(engine, &end)) break;
         bool any;

@@ -35,7 +35,9 @@ typedef struct EngineSpec {
     const char *by; /* who runs it */
     bool prepare_only;
     bool resume;                  /* take a pause back at the start */
+    bool stay;                    /* wait here for what a person decides: only the end ends it */
     const atomic_int *interrupts; /* 1: pause and leave when it is safe; 2: leave now. May be NULL */
+    const atomic_bool *leave;     /* true: leave at once, as a crash would; nothing is written. May be NULL */
     EngineObserver observer;
 } EngineSpec;
 

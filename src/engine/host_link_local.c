@@ -374,8 +374,8 @@ int host_link_local_open(const HostLinkLocalSpec *spec, HostLink **out, Error *e
 
 bool host_link_local_is_settled(HostLink *link) {
     Local *local = (Local *)link;
-    bool settled = true;
     pthread_mutex_lock(&local->lock);
+    bool settled = !local->first; /* what was not received yet is not settled */
     for (size_t i = 0; i < local->count; i++) {
         LocalHost *host = &local->hosts[i];
         settled &= !host->order_waiting && !host->working && host_is_settled(host->host);

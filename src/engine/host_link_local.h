@@ -42,5 +42,6 @@ int host_link_local_spec(Arena *arena, const Rollout *rollout, const char *state
 
 int host_link_local_open(const HostLinkLocalSpec *spec, HostLink **out, Error *error);
 
-/* Every host has come to its end here (committed or rolled back), and nothing is under way. */
+/* Every host has come to its end here (committed or rolled back), nothing is under way, and every report was
+ * received. */
 bool host_link_local_is_settled(HostLink *link);

@@ -31,7 +31,7 @@ static int check_finished(const Ledger *other, bool ours_begun, Error *error) {
         other->order.kind == ORDER_ROLLBACK && (other->order_open || ledger_step_done(other, "stop"));
     bool prepared = other->staged || ledger_has_done(other);
     if (other->rolled_back || (other->committed && !going_back)) return 0;
-    if (!other->stopped && !(ours_begun && prepared)) return 0;
+    if (!other->stopped && !other->drained && !(ours_begun && prepared)) return 0;
     error_set(error, ERROR_REFUSED, "the change %s is not finished here", other->change);
     if (going_back) return error_hint(error, "finish it with “upkeep rollback %s”", other->change);
     return error_hint(error, "finish it with “upkeep resume %s” or “upkeep abort %s”", other->change,
@@ -270,12 +270,14 @@ static const HostStep *find_step(const HostStep *steps, const char *name) {
 }
 
 /* An order that was cut off while the service had to stand still: something else — its init system after a
- * reboot, a person — may have started it since. */
+ * reboot, a person — may have started it since. And before it stood still, a balancer that was started again
+ * may have forgotten that nothing must come. */
 static void stop_again(Host *host, const HostStep *steps) {
     const HostStep *stop = find_step(steps, "stop"), *start = find_step(steps, "start");
     const HostStep *cut = find_step(steps, host->ledger.step);
     if (host->ledger.order_open && stop && start && cut && cut > stop && cut < start)
         ledger_step_unmark(&host->ledger, "stop");
+    if (host->ledger.order_open && stop && cut == stop) ledger_step_unmark(&host->ledger, "drain");
 }
 
 static int run_step(Host *host, const HostStep *step, Error *error) {

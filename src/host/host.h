@@ -1,11 +1,11 @@
 /* Host: carrying out orders on one host — a root directory, its lock, its ledger, and the steps of each
  * order.
  *
- *   PREPARE   fetch  check  stage  back_up  prove               the service runs on, untouched
- *   SWITCH    arm  stop  final_copy  activate  start  probe
- *   CONFIRM   confirm
+ *   PREPARE   fetch  check  stage  back_up  prove        the service runs on, untouched
+ *   SWITCH    arm  drain  stop  final_copy  activate  start  probe  readmit
+ *   CONFIRM   weight  confirm
  *   COMMIT    commit
- *   ROLLBACK  stop  set_aside  restore  activate  start  probe  discard
+ *   ROLLBACK  drain  stop  set_aside  restore  activate  start  probe  readmit  discard
  *
  * Hooks of the package stand between them. Each step writes its intent in the ledger, acts idempotently, and
  * writes its evidence; killed anywhere, host_carry_out() with the same order goes on where it was. A step

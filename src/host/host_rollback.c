@@ -143,6 +143,7 @@ static int run_finish(Host *host, Error *error) {
 
 const HostStep host_steps_rollback[] = {
     {"ready", restores_data, NULL, NULL, run_ready},
+    {"drain", host_drains_back, host_describe_drain, host_intend_drain_back, host_run_drain_back},
     {"stop", was_touched, describe_stop, NULL, run_stop},
     {"rollback_hook", host_has_hook_rollback, NULL, NULL, host_run_hook_rollback},
     {"set_aside", restores_data, NULL, NULL, run_set_aside},
@@ -150,6 +151,7 @@ const HostStep host_steps_rollback[] = {
     {"activate", was_activated, describe_activate, NULL, run_activate},
     {"start", starts_old, describe_start, NULL, run_start},
     {"probe", starts_old, NULL, NULL, run_probe},
+    {"readmit", host_readmits_old, host_describe_readmit_old, NULL, host_run_readmit_old},
     {"discard", discards, NULL, NULL, run_discard},
     {"finish", NULL, NULL, NULL, run_finish},
     {0},

@@ -78,3 +78,21 @@ int host_run_hook_prepare(Host *host, Error *error);
 int host_run_hook_before_stop(Host *host, Error *error);
 int host_run_hook_after_start(Host *host, Error *error);
 int host_run_hook_rollback(Host *host, Error *error);
+
+/* Traffic (host_traffic.c): out of the balancer before the service stops, back once it was probed. */
+bool host_has_traffic(const Host *host);
+bool host_drains(const Host *host);
+const char *host_describe_drain(const Host *host);
+int host_run_drain(Host *host, Error *error);
+const char *host_describe_readmit(const Host *host);
+int host_run_readmit(Host *host, Error *error);
+bool host_has_weight(const Host *host); /* less than the whole, until it is confirmed */
+const char *host_describe_weight(const Host *host);
+int host_run_weight(Host *host, Error *error);
+/* The same for ROLLBACK. */
+bool host_drains_back(const Host *host);
+void host_intend_drain_back(Host *host);
+int host_run_drain_back(Host *host, Error *error);
+bool host_readmits_old(const Host *host);
+const char *host_describe_readmit_old(const Host *host);
+int host_run_readmit_old(Host *host, Error *error);

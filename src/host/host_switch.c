@@ -124,12 +124,14 @@ const HostStep host_steps_switch[] = {
     {"ready", needs_final_copy, NULL, NULL, run_ready},
     {"arm", is_armed, NULL, intend_arm, run_arm},
     {"before_stop", host_has_hook_before_stop, NULL, NULL, host_run_hook_before_stop},
+    {"drain", host_drains, host_describe_drain, NULL, host_run_drain},
     {"stop", NULL, describe_stop, intend_stop, run_stop},
     {"final_copy", needs_final_copy, NULL, NULL, run_final_copy},
     {"activate", NULL, describe_activate, intend_activate, run_activate},
     {"start", NULL, describe_start, intend_start, run_start},
     {"after_start", host_has_hook_after_start, NULL, NULL, host_run_hook_after_start},
     {"probe", NULL, NULL, NULL, run_probe},
+    {"readmit", host_has_traffic, host_describe_readmit, NULL, host_run_readmit},
     {0},
 };
 
@@ -144,6 +146,7 @@ static int run_confirm(Host *host, Error *error) {
 }
 
 const HostStep host_steps_confirm[] = {
+    {"weight", host_has_weight, host_describe_weight, NULL, host_run_weight},
     {"confirm", NULL, NULL, NULL, run_confirm},
     {0},
 };

@@ -34,7 +34,7 @@ static const struct {
       {"started", offsetof(Ledger, started)},         {"switched", offsetof(Ledger, switched)},
       {"confirmed", offsetof(Ledger, confirmed)},     {"committed", offsetof(Ledger, committed)},
       {"rolled_back", offsetof(Ledger, rolled_back)}, {"by_itself", offsetof(Ledger, by_itself)},
-      {"order_open", offsetof(Ledger, order_open)},
+      {"order_open", offsetof(Ledger, order_open)},   {"drained", offsetof(Ledger, drained)},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -124,8 +124,8 @@ int ledger_save(const Ledger *ledger, Error *error) {
     FREE_AUTO char *text = text_of(ledger);
     Error failure = {0};
     int result = file_replace(ledger->dir, LEDGER_FILE, text, strlen(text), 0600, &failure);
-    bool back =
-        ledger->stopped || ledger->order.kind == ORDER_ROLLBACK; /* what is begun must come to an end */
+    bool back = ledger->stopped || ledger->drained ||
+                ledger->order.kind == ORDER_ROLLBACK; /* what is begun must come to an end */
     if (result < 0 && back && reserve_release(ledger->dir, &failure))
         result = file_replace(ledger->dir, LEDGER_FILE, text, strlen(text), 0600, &failure);
     if (result == 0) return 0;

@@ -28,6 +28,7 @@ typedef struct Ledger {
     const char *store; /* folder of the restore points */
     bool staged;       /* the new release was installed by this change, so undoing removes it */
     bool was_running;  /* the service, before it was stopped for the switch */
+    bool drained;      /* taking it out of traffic was intended, and it has not come back */
     bool stopped;      /* the switch has begun: stopping was intended */
     bool activated;    /* moving `current` was intended */
     bool started;      /* starting the new version was intended: it may have written */

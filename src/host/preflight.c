@@ -7,6 +7,7 @@
 #include "host/parts.h"
 #include "host/release.h"
 #include "host/service/service.h"
+#include "host/traffic/traffic.h"
 #include "model/version.h"
 #include "package/install.h"
 #include <errno.h>
@@ -202,6 +203,25 @@ static void check_program(Preflight *preflight) {
     judge(preflight, "service program", false, &result);
 }
 
+/* Nobody should learn in the window that its balancer does not answer, or does not know it. */
+static void check_traffic(Preflight *preflight) {
+    const Plan *plan = preflight->spec->plan;
+    Observation result = {0};
+    if (!plan->traffic) return;
+    TrafficContext context = {.traffic = plan->traffic,
+                              .host = plan->hosts.items[0].name,
+                              .service = plan->service.name,
+                              .root = preflight->root >= 0 ? plan->service.root : "/",
+                              .percent = plan_host_weight(plan),
+                              .last = !preflight->old.version, /* nothing of it is in traffic yet */
+                              .clock = preflight->spec->clock,
+                              .cancel = preflight->spec->cancel};
+    bool fine = traffic_check(&context, &result.detail) == 0;
+    if (fine) error_set(&result.detail, ERROR_NONE, "its balancer knows it, and can take it out of traffic");
+    error_prefix(&result.detail, "traffic");
+    judge(preflight, "traffic", fine, &result);
+}
+
 /* ---- versions */
 
 static void check_range(Preflight *preflight, const char *name, const char *range) {
@@ -379,6 +399,7 @@ static int run_all(Preflight *preflight, Error *error) {
     check_compatibility(preflight);
     check_user(preflight);
     check_program(preflight);
+    check_traffic(preflight);
     check_versions(preflight);
     if (check_room(preflight, error) < 0) return -1;
     return check_drift(preflight, error);

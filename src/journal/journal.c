@@ -90,8 +90,9 @@ int journal_read(Journal *journal, int64_t after, const char *change, JournalVis
     return journal->driver->read(journal->self, after, change, visit_row, &visitor, error);
 }
 
-int journal_rows(Journal *journal, JournalRowVisit visit, void *context, Error *error) {
-    return journal->driver->read(journal->self, 0, NULL, visit, context, error);
+int journal_rows(Journal *journal, int64_t after, const char *change, JournalRowVisit visit, void *context,
+                 Error *error) {
+    return journal->driver->read(journal->self, after, change, visit, context, error);
 }
 
 int journal_head(Journal *journal, int64_t *sequence, Digest *hash, Error *error) {

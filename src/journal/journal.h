@@ -61,8 +61,9 @@ typedef int (*JournalVisit)(void *context, int64_t sequence, const json_t *event
 int journal_read(Journal *journal, int64_t after, const char *change, JournalVisit visit, void *context,
                  Error *error);
 
-/* All events as they are stored, with their hashes: for export. */
-int journal_rows(Journal *journal, JournalRowVisit visit, void *context, Error *error);
+/* The same as they are stored, with their hashes: for export. */
+int journal_rows(Journal *journal, int64_t after, const char *change, JournalRowVisit visit, void *context,
+                 Error *error);
 
 /* The last sequence number and hash: what to write down somewhere else to prove the end. */
 int journal_head(Journal *journal, int64_t *sequence, Digest *hash, Error *error);

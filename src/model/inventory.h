@@ -47,7 +47,7 @@ enum {
     INVENTORY_KEY_MAX = 128,   /* bytes, from 1 */
     INVENTORY_VALUE_MAX = 4096,
     INVENTORY_TEXT_MAX = 256,         /* of serials, addresses, token ids */
-    INVENTORY_FACTS_MAX = 128 * 1024, /* bytes of their canonical text */
+    INVENTORY_FACTS_MAX = 256 * 1024, /* bytes of their canonical text */
 };
 
 typedef enum InventoryState {

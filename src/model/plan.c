@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "base/text_index.h"
 #include "model/plan_schema.h"
+#include "model/plan_traffic.h"
 #include "model/selector.h"
 #include "model/version.h"
 #include <regex.h>
@@ -48,10 +49,18 @@ static const char *absolute(Arena *arena, const char *folder, const char *path) 
     return arena_printf(arena, "%.*s/%s", (int)length, folder, path);
 }
 
+static void resolve_traffic(Arena *arena, const char *folder, PlanTraffic *traffic) {
+    if (traffic && traffic->nginx) traffic->nginx->file = absolute(arena, folder, traffic->nginx->file);
+    for (size_t i = 0; traffic && traffic->haproxy && i < traffic->haproxy->sockets.count; i++)
+        if (strchr(traffic->haproxy->sockets.items[i], '/')) /* or it is HOST:PORT */
+            traffic->haproxy->sockets.items[i] = absolute(arena, folder, traffic->haproxy->sockets.items[i]);
+}
+
 static void resolve_paths(Arena *arena, const char *folder, Plan *plan) {
     plan->service.root = absolute(arena, folder, plan->service.root);
     plan->package.file = absolute(arena, folder, plan->package.file);
     plan->restore_point.to = absolute(arena, folder, plan->restore_point.to);
+    resolve_traffic(arena, folder, plan->traffic);
     for (size_t i = 0; i < plan->package.trust.count; i++)
         plan->package.trust.items[i] = absolute(arena, folder, plan->package.trust.items[i]);
     for (size_t i = 0; i < plan->hosts.count; i++)
@@ -204,6 +213,21 @@ static int check_preflight(const Plan *plan, Error *error) {
     return 0;
 }
 
+/* What lies between arming the dead man's switch and the confirmation must fit in before it acts. */
+static int check_deadlines(const Plan *plan, int64_t health_ms, Error *error) {
+    int64_t drain_ms = plan->traffic ? plan->traffic->drain_timeout_ms : 0;
+    for (size_t i = 0; i < plan->rollout.stages.count; i++) {
+        const PlanStage *stage = &plan->rollout.stages.items[i];
+        if (stage->soak_ms + health_ms + drain_ms < plan->rollout.confirm_deadline_ms) continue;
+        error_set(error, ERROR_INVALID,
+                  "rollout.stages.%s: soak and health deadline together reach the confirm_deadline, so every "
+                  "host would roll back by itself; raise rollout.confirm_deadline",
+                  stage->name);
+        return drain_ms ? error_hint(error, "traffic.drain_timeout counts as well") : -1;
+    }
+    return 0;
+}
+
 static int check_health(const Plan *plan, Error *error) {
     int64_t slowest_ms = 0;
     for (size_t i = 0; i < plan->health.count; i++) {
@@ -219,16 +243,7 @@ static int check_health(const Plan *plan, Error *error) {
                 return error_set(error, ERROR_INVALID, "health: “%s” is given twice; give each a name",
                                  health->name);
     }
-    for (size_t i = 0; i < plan->rollout.stages.count; i++) {
-        const PlanStage *stage = &plan->rollout.stages.items[i];
-        if (stage->soak_ms + slowest_ms < plan->rollout.confirm_deadline_ms) continue;
-        return error_set(
-            error, ERROR_INVALID,
-            "rollout.stages.%s: soak and health deadline together reach the confirm_deadline, so every "
-            "host would roll back by itself; raise rollout.confirm_deadline",
-            stage->name);
-    }
-    return 0;
+    return check_deadlines(plan, slowest_ms, error);
 }
 
 typedef struct HostNames {
@@ -323,7 +338,7 @@ static int check_host(Arena *arena, const Plan *plan, size_t host, size_t stage,
                              own->health.items[i].name, tcp->address);
     }
     *root = own->service.root;
-    return 0;
+    return plan_traffic_check_host(own, error);
 }
 
 /* Lexically the same: blank, "." and ".." parts do not count. What links do, the host's lock finds out. */
@@ -417,7 +432,7 @@ static int check_open(const Plan *plan, Error *error) {
             if (strcmp(plan->rollout.stages.items[i].name, plan->rollout.stages.items[j].name) == 0)
                 return error_set(error, ERROR_INVALID, "rollout.stages: “%s” is given twice",
                                  plan->rollout.stages.items[i].name);
-    return 0;
+    return plan_traffic_check(plan, error);
 }
 
 bool plan_selects(const Plan *plan) {
@@ -448,6 +463,7 @@ int plan_read(Arena *arena, const char *file, const char *folder, const char *te
     if (schema_decode(&plan_schema, arena, file, node, plan, error) < 0) return -1;
     resolve_paths(arena, folder, plan);
     name_parts(arena, plan);
+    plan_traffic_complete(arena, plan->traffic);
     if (check_open(plan, error) < 0) return error_prefix(error, "%s", file);
     *out = plan;
     return 0;

@@ -172,6 +172,31 @@ typedef struct PlanRestorePoint {
     int64_t keep;
 } PlanRestorePoint;
 
+typedef struct PlanHaproxy {
+    StringList sockets; /* of the runtime API: absolute paths once compiled, or HOST:PORT */
+    const char *backend, *server;
+} PlanHaproxy;
+
+typedef struct PlanNginx {
+    const char *file;   /* absolute once compiled */
+    const char *server; /* as its `server` line writes it */
+    StringList test, reload;
+    int64_t timeout_ms; /* for each of them */
+} PlanNginx;
+
+typedef struct PlanTrafficCommands {
+    StringList drain, connections, readmit, weight; /* connections, weight: empty where there is none */
+    int64_t timeout_ms;                             /* for each of them */
+} PlanTrafficCommands;
+
+typedef struct PlanTraffic { /* exactly one of the three is set */
+    PlanHaproxy *haproxy;
+    PlanNginx *nginx;
+    PlanTrafficCommands *commands;
+    int64_t drain_timeout_ms;
+    const char *last_server; /* refuse | drain */
+} PlanTraffic;
+
 typedef struct PlanStage {
     const char *name;
     Amount hosts;    /* how many of those not yet in an earlier stage; 0 items: all selected */
@@ -179,6 +204,7 @@ typedef struct PlanStage {
     Amount batch;
     int64_t soak_ms;
     Amount max_failed; /* of its hosts, rounded down: plan_amount_at_most() */
+    Amount weight; /* share of its normal weight that a host gets until it is confirmed; not set: all of it */
 } PlanStage;
 typedef struct PlanStageList {
     PlanStage *items;
@@ -186,6 +212,7 @@ typedef struct PlanStageList {
 } PlanStageList;
 
 typedef struct PlanRollout {
+    const char *strategy; /* rolling | canary */
     PlanStageList stages;
     Amount max_unavailable;
     int64_t confirm_deadline_ms;
@@ -206,6 +233,7 @@ typedef struct Plan {
     PlanHostList hosts;
     PlanCheckList preflight;
     PlanRestorePoint restore_point;
+    PlanTraffic *traffic; /* NULL: no balancer is told */
     PlanRollout rollout;
     PlanHealthList health;
     const char *on_failure; /* rollback | hold */
@@ -250,6 +278,10 @@ int plan_with_hosts(Arena *arena, const Plan *plan, size_t count, Plan **out, Er
  * of the whole plan, rounded up; nothing said: all). ERROR_INVALID when a stage gets none or a host is left
  * over. */
 int plan_stages(const Plan *plan, size_t *stages, Error *error);
+
+/* Of a plan of one host: the percentage of its normal weight that it gets until it is confirmed; 0: its
+ * weight is left alone. */
+int plan_host_weight(const Plan *own);
 
 /* `amount` of `whole`: a count as it is, a percentage rounded up; at least 1, at most `whole` (which is > 0).
  */

@@ -184,6 +184,59 @@ static const Field restore_point_fields[] = {
 static const Schema restore_point_schema =
     SCHEMA("restore_point", PlanRestorePoint, restore_point_fields, NULL);
 
+static const Field haproxy_fields[] = {
+    FIELD(PlanHaproxy, STRINGS, "sockets", sockets, .required = true,
+          .text =
+              "runtime API of each balancer, at level admin: the path of a socket, or HOST:PORT; at most 8"),
+    STRING(PlanHaproxy, "backend", backend, .required = true, .text = "as in its configuration"),
+    STRING(PlanHaproxy, "server", server, .required = true,
+           .text = "this host in that backend, such as ${host.name}"),
+};
+static const Schema haproxy_schema = SCHEMA("haproxy", PlanHaproxy, haproxy_fields, NULL);
+
+static const Field nginx_fields[] = {
+    STRING(PlanNginx, "file", file, .required = true,
+           .text = "configuration with the upstream's server lines"),
+    STRING(PlanNginx, "server", server, .required = true,
+           .text = "this host as its server line writes it, such as 10.0.0.11:8080"),
+    FIELD(PlanNginx, STRINGS, "test", test, .text = "checks the configuration; default: nginx -t"),
+    FIELD(PlanNginx, STRINGS, "reload", reload, .text = "takes it up; default: nginx -s reload"),
+    FIELD(PlanNginx, DURATION, "timeout", timeout_ms, .fallback = "30s", .minimum = 1, .maximum = HOUR,
+          .text = "for each of them, and for nginx to take its configuration up"),
+};
+static const Schema nginx_schema = SCHEMA("nginx", PlanNginx, nginx_fields, NULL);
+
+static const Field traffic_commands_fields[] = {
+    FIELD(PlanTrafficCommands, STRINGS, "drain", drain, .required = true,
+          .text = "takes the host out of traffic; without “connections” it returns once they have ended"),
+    FIELD(PlanTrafficCommands, STRINGS, "connections", connections,
+          .text = "prints how many connections the host still has"),
+    FIELD(PlanTrafficCommands, STRINGS, "readmit", readmit, .required = true,
+          .text = "puts it back and returns once it gets traffic"),
+    FIELD(PlanTrafficCommands, STRINGS, "weight", weight,
+          .text = "sets its weight to UPKEEP_WEIGHT percent of the normal one"),
+    FIELD(PlanTrafficCommands, DURATION, "timeout", timeout_ms, .fallback = "60s", .minimum = 1,
+          .maximum = HOUR, .text = "for each of them"),
+};
+static const Schema traffic_commands_schema =
+    SCHEMA("commands", PlanTrafficCommands, traffic_commands_fields, NULL);
+
+static const char *const last_server[] = {"refuse", "drain", NULL};
+static const Field traffic_fields[] = {
+    FIELD(PlanTraffic, OPTIONAL, "haproxy", haproxy, .schema = &haproxy_schema,
+          .text = "HAProxy, at run time"),
+    FIELD(PlanTraffic, OPTIONAL, "nginx", nginx, .schema = &nginx_schema,
+          .text = "nginx, by its upstream file and a reload"),
+    FIELD(PlanTraffic, OPTIONAL, "commands", commands, .schema = &traffic_commands_schema,
+          .text = "your own commands"),
+    FIELD(PlanTraffic, DURATION, "drain_timeout", drain_timeout_ms, .fallback = "30s", .maximum = HOUR,
+          .text = "longest wait for connections to end; those left then are cut"),
+    STRING(PlanTraffic, "last_server", last_server, .fallback = "refuse", .choices = last_server,
+           .text = "when nobody else serves: refuse to take this host out, or drain it all the same"),
+};
+static const char *const traffic_kinds[] = {"haproxy", "nginx", "commands", NULL};
+static const Schema traffic_schema = SCHEMA("traffic", PlanTraffic, traffic_fields, traffic_kinds);
+
 static const Field stage_fields[] = {
     STRING(PlanStage, "name", name, .required = true, .pattern = SCHEMA_NAME),
     FIELD(PlanStage, AMOUNT, "hosts", hosts, .amounts = AMOUNT_COUNT | AMOUNT_PERCENT, .minimum = 1,
@@ -196,10 +249,15 @@ static const Field stage_fields[] = {
     FIELD(PlanStage, AMOUNT, "max_failed", max_failed, .fallback = "0",
           .amounts = AMOUNT_COUNT | AMOUNT_PERCENT, .maximum = 1000000,
           .text = "hosts of this stage that may fail and be left out without stopping the rollout"),
+    FIELD(PlanStage, AMOUNT, "weight", weight, .amounts = AMOUNT_PERCENT, .minimum = 1, .maximum = 100,
+          .text = "with strategy canary: share of its normal weight that a host gets until it is confirmed"),
 };
 static const Schema stage_schema = SCHEMA("stage", PlanStage, stage_fields, NULL);
 
+static const char *const strategies[] = {"rolling", "canary", NULL};
 static const Field rollout_fields[] = {
+    STRING(PlanRollout, "strategy", strategy, .fallback = "rolling", .choices = strategies,
+           .text = "canary: stages may have a weight"),
     FIELD(PlanRollout, OBJECTS, "stages", stages, .schema = &stage_schema,
           .text = "default: one host first as “pilot”, then “rest”"),
     FIELD(PlanRollout, AMOUNT, "max_unavailable", max_unavailable, .fallback = "1",
@@ -246,6 +304,8 @@ static const Field plan_fields[] = {
     FIELD(Plan, OBJECTS, "preflight", preflight, .schema = &check_schema,
           .text = "each: a name and one check"),
     FIELD(Plan, OBJECT, "restore_point", restore_point, .schema = &restore_point_schema),
+    FIELD(Plan, OPTIONAL, "traffic", traffic, .schema = &traffic_schema,
+          .text = "how a host is taken out of its load balancer, and put back"),
     FIELD(Plan, OBJECT, "rollout", rollout, .schema = &rollout_schema),
     FIELD(Plan, OBJECTS, "health", health, .schema = &health_schema, .required = true,
           .text = "what a healthy host answers"),

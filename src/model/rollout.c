@@ -296,6 +296,7 @@ static bool fold_order_failed(Fold *fold) {
 static bool fold_order_cancelled(Fold *fold) {
     if (!fold->host || !fold->host->order_open) return false;
     fold->host->order_cancelled = true;
+    fold->host->order_cancelled_ms = fold->time_ms;
     return true;
 }
 
@@ -448,6 +449,7 @@ static bool fold_resume(Fold *fold) {
     Rollout *rollout = fold->rollout;
     if (rollout->state != ROLLOUT_PAUSED) return true;
     rollout->state = ROLLOUT_RUNNING;
+    rollout->prepare_only = false; /* who goes on when everything is prepared wants it switched */
     rollout->watch_from_ms = fold->time_ms;
     for (size_t i = 0; rollout->held && i < rollout->host_count; i++) {
         RolloutHost *host = &rollout->hosts[i];

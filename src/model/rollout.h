@@ -119,7 +119,7 @@ typedef struct RolloutHost {
     HostPart part;
     bool order_open; /* `order` was given and neither done nor failed */
     bool order_cancelled;
-    int64_t order_given_ms;
+    int64_t order_given_ms, order_cancelled_ms;
     int order_count;
     bool switched;        /* SWITCH was given, and no rollback has ended since */
     bool confirmed;       /* users may have written: decides what happens to data */
@@ -223,6 +223,9 @@ bool rollout_needs_person(const RolloutHost *host);
  * that comes too late is folded all the same, and changes nothing. */
 int rollout_check_skip(const Rollout *rollout, const RolloutHost *host, Error *error);
 int rollout_check_retry(const Rollout *rollout, const RolloutHost *host, Error *error);
+/* The same by the verb of the control, "skip" or "retry"; ERROR_INVALID when there is no such host. Every
+ * other verb is of no one host: 0. */
+int rollout_check_control(const Rollout *rollout, const char *verb, const char *host, Error *error);
 
 const char *host_state_text(HostState state);
 const char *stage_state_text(StageState state);

@@ -16,6 +16,10 @@ static const int64_t order_limit_ms[ORDER_KINDS] = {
     [ORDER_COMMIT] = 2 * HOUR_MS,   [ORDER_ROLLBACK] = 4 * HOUR_MS,
 };
 
+/* Preparing ends soon after it was asked to: whoever has not answered by then should not keep a change from
+ * its end for as long as a whole backup may take. */
+static const int64_t prepare_cancelled_limit_ms = HOUR_MS;
+
 typedef struct Decision {
     const Rollout *rollout;
     int64_t now_ms;
@@ -148,11 +152,18 @@ static void decide_fault(Decision *decision, const Fault *fault) {
 
 /* ---- orders whose deadline has passed */
 
+static int64_t order_until_ms(const Rollout *rollout, const RolloutHost *host) {
+    bool ending = host->order_cancelled && host->order.kind == ORDER_PREPARE;
+    int64_t until_ms =
+        latest(host->order_given_ms, rollout->watch_from_ms) + order_limit_ms[host->order.kind];
+    int64_t soon_ms = latest(host->order_cancelled_ms, rollout->watch_from_ms) + prepare_cancelled_limit_ms;
+    return ending && soon_ms < until_ms ? soon_ms : until_ms;
+}
+
 static bool decide_lost(Decision *decision) {
     for (size_t i = 0; i < decision->rollout->host_count; i++) {
         const RolloutHost *host = &decision->rollout->hosts[i];
-        int64_t since_ms = latest(host->order_given_ms, decision->rollout->watch_from_ms);
-        if (!host->order_open || decision->now_ms - since_ms < order_limit_ms[host->order.kind]) continue;
+        if (!host->order_open || decision->now_ms < order_until_ms(decision->rollout, host)) continue;
         decided_host(decision, "host.lost", host);
         return true;
     }

@@ -79,3 +79,18 @@ int rollout_check_retry(const Rollout *rollout, const RolloutHost *host, Error *
     error_set(error, ERROR_REFUSED, "%s has not failed, and is not left out", host->name);
     return rollout->held ? error_hint(error, "“upkeep resume %s” goes on with it", rollout->change) : -1;
 }
+
+int rollout_check_control(const Rollout *rollout, const char *verb, const char *name, Error *error) {
+    static const struct {
+        const char *verb;
+        int (*check)(const Rollout *rollout, const RolloutHost *host, Error *error);
+    } checks[] = {{"skip", rollout_check_skip}, {"retry", rollout_check_retry}};
+    for (size_t i = 0; i < sizeof checks / sizeof *checks; i++) {
+        if (strcmp(checks[i].verb, verb) != 0) continue;
+        const RolloutHost *host = rollout_host(rollout, name);
+        if (!host)
+            return error_set(error, ERROR_INVALID, "%s has no host %s", rollout->change, name ? name : "");
+        return checks[i].check(rollout, host, error);
+    }
+    return 0;
+}

@@ -173,6 +173,8 @@ static int not_an_amount(Error *error, unsigned amounts, const char *text) {
     if (amounts == (AMOUNT_SIZE | AMOUNT_PERCENT))
         return error_set(error, ERROR_INVALID,
                          "expected a size such as 512MiB or a percentage such as 15%%, found “%s”", text);
+    if (amounts == AMOUNT_PERCENT)
+        return error_set(error, ERROR_INVALID, "expected a percentage such as 10%%, found “%s”", text);
     return error_set(error, ERROR_INVALID, "expected a number or a percentage such as 25%%, found “%s”",
                      text);
 }

@@ -203,6 +203,8 @@ static json_t *publish_scalar(const Field *field) {
     case FIELD_AMOUNT:
         if (field->amounts & AMOUNT_SIZE)
             return json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+(B|[KMGT]i?B|%)$");
+        if (field->amounts == AMOUNT_PERCENT)
+            return json_pack("{s:s, s:s}", "type", "string", "pattern", "^[0-9]+%$");
         return json_pack("{s:[{s:s},{s:s,s:s}]}", "anyOf", "type", "integer", "type", "string", "pattern",
                          "^[0-9]+%?$");
     default: break;

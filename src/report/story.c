@@ -30,7 +30,7 @@ static int read_chain(Journal *journal, Story *story, Error *error) {
     story->chain_whole = journal_verify(journal, &story->journal_count, &story->chain_error) == 0;
     if (journal_head(journal, &last, &story->journal_head, error) < 0) return -1;
     if (!story->chain_whole) story->journal_count = last;
-    return journal_rows(journal, note_hash, story, error);
+    return journal_rows(journal, 0, NULL, note_hash, story, error);
 }
 
 static int64_t time_of(const json_t *event) {

@@ -4,10 +4,8 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 
 #define FILE_NAME "revoked"
 #define LOCK_NAME "revoked.lock"
@@ -92,11 +90,8 @@ int authority_revoked_add(int dir, AuthorityRevoked *list, const char *serial, E
     if (!certificate_is_serial(serial))
         return error_set(error, ERROR_INVALID,
                          "“%s” is no serial of a certificate: 32 lower-case hexadecimal digits", serial);
-    FD_AUTO lock = openat(dir, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int locked = -1;
-    if (lock >= 0)
-        while ((locked = flock(lock, LOCK_EX)) != 0 && errno == EINTR) continue;
-    if (locked != 0)
+    FD_AUTO lock = file_open_locked(dir, LOCK_NAME);
+    if (lock < 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot lock the list of revoked certificates");
     AuthorityRevoked changed = {0};
     if (authority_revoked_load(dir, &changed, error) < 0) return -1;

@@ -4,21 +4,16 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
-#include "base/random.h"
+#include "trust/bearer.h"
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 
 #define STORE_NAME "tokens"
 #define LOCK_NAME  "tokens.lock"
 #define PREFIX     "upk1-"
-#define LETTERS    "abcdefghijklmnopqrstuvwxyz234567" /* random_name()'s */
 enum { STORE_SIZE_MAX = 2 << 20, STORE_FORMAT = 1 };
 
 /* A token as it is kept. */
@@ -34,50 +29,27 @@ typedef struct Store {
 
 /* A token as it is told. */
 typedef struct Parts {
-    char id[TOKEN_ID_SIZE];
-    char secret[TOKEN_SECRET_SIZE];
+    Bearer bearer;
     Digest fingerprint;
 } Parts;
 
 static void store_cleanup(Store *store) { free(store->entries); }
 #define STORE_AUTO __attribute__((cleanup(store_cleanup))) Store
-static void parts_cleanup(Parts *parts) { OPENSSL_cleanse(parts, sizeof *parts); }
+static void parts_cleanup(Parts *parts) { bearer_wipe(&parts->bearer); }
 #define PARTS_AUTO __attribute__((cleanup(parts_cleanup))) Parts
 
 /* ---- Text ---- */
 
-/* `size`-1 letters and `end` behind them; what follows, or NULL. */
-static const char *take_letters(const char *at, char *out, size_t size, char end) {
-    if (strspn(at, LETTERS) != size - 1 || at[size - 1] != end) return NULL;
-    memcpy(out, at, size - 1);
-    out[size - 1] = '\0';
-    return at + size;
-}
-
 static int parse(const char *text, Parts *out, Error *error) {
-    const char *at =
-        strnlen(text, TOKEN_TEXT_SIZE) == TOKEN_TEXT_SIZE - 1 && strncmp(text, PREFIX, strlen(PREFIX)) == 0
-            ? text + strlen(PREFIX)
-            : NULL;
-    if (at) at = take_letters(at, out->id, sizeof out->id, '-');
-    if (at) at = take_letters(at, out->secret, sizeof out->secret, '-');
+    const char *at = bearer_take(text, PREFIX, '-', &out->bearer);
     if (at && digest_from_text(at, &out->fingerprint)) return 0;
     error_set(error, ERROR_INVALID, "that is no join token: one is %d characters and begins with upk1-",
               TOKEN_TEXT_SIZE - 1);
     return error_hint(error, "copy the whole of it");
 }
 
-/* The id goes in too: a hash moved to another id fits nothing. */
-static Digest hash_of(const Parts *parts) {
-    char text[TOKEN_ID_SIZE + TOKEN_SECRET_SIZE];
-    int length = snprintf(text, sizeof text, "%s-%s", parts->id, parts->secret);
-    Digest digest = digest_of(text, (size_t)length);
-    OPENSSL_cleanse(text, sizeof text);
-    return digest;
-}
-
 int token_parse(const char *text, Digest *fingerprint, Error *error) {
-    PARTS_AUTO parts = {.id = ""};
+    PARTS_AUTO parts = {.fingerprint = {{0}}};
     if (parse(text, &parts, error) < 0) return -1;
     *fingerprint = parts.fingerprint;
     return 0;
@@ -85,17 +57,12 @@ int token_parse(const char *text, Digest *fingerprint, Error *error) {
 
 /* ---- Store ---- */
 
-static bool is_subject(const char *text) {
-    size_t length = strnlen(text, TOKEN_SUBJECT_SIZE);
-    for (size_t i = 0; i < length; i++)
-        if (text[i] < ' ' || text[i] > '~') return false;
-    return length > 0 && length < TOKEN_SUBJECT_SIZE;
-}
+static bool is_subject(const char *text) { return bearer_is_label(text, TOKEN_SUBJECT_SIZE); }
 
 static bool decode(const json_t *json, Entry *out) {
     const char *id = json_get_text(json, "id", ""), *subject = json_get_text(json, "subject", "");
-    if (!json_is_object(json) || strlen(id) != TOKEN_ID_SIZE - 1 || strspn(id, LETTERS) != strlen(id) ||
-        !is_subject(subject) || !digest_from_text(json_get_text(json, "hash", ""), &out->hash))
+    if (!json_is_object(json) || !bearer_is_id(id) || !is_subject(subject) ||
+        !digest_from_text(json_get_text(json, "hash", ""), &out->hash))
         return false;
     memcpy(out->token.id, id, TOKEN_ID_SIZE);
     memcpy(out->token.subject, subject, strlen(subject) + 1);
@@ -176,11 +143,8 @@ static int save(int dir, const Store *store, Error *error) {
 /* Until the descriptor is closed nobody else reads or writes. */
 static int open_store(int dir, int *lock_out, Store *store, Error *error) {
     if (file_check_private(dir, STORE_NAME, error) < 0) return -1;
-    FD_AUTO lock = openat(dir, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int got = -1;
-    if (lock >= 0)
-        while ((got = flock(lock, LOCK_EX)) != 0 && errno == EINTR) continue;
-    if (got != 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot lock the list of join tokens");
+    FD_AUTO lock = file_open_locked(dir, LOCK_NAME);
+    if (lock < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot lock the list of join tokens");
     if (load(dir, store, error) < 0) return -1;
     *lock_out = fd_take(&lock);
     return 0;
@@ -212,7 +176,7 @@ static void forget_expired(Store *store, int64_t now_ms) {
 
 int token_make(int dir, const TokenRequest *request, int64_t now_ms, char text[static TOKEN_TEXT_SIZE],
                Error *error) {
-    PARTS_AUTO parts = {.id = ""};
+    PARTS_AUTO parts = {.fingerprint = {{0}}};
     STORE_AUTO store = {.count = 0};
     FD_AUTO lock = -1;
     if (check_request(request, now_ms, error) < 0 || open_store(dir, &lock, &store, error) < 0) return -1;
@@ -221,27 +185,26 @@ int token_make(int dir, const TokenRequest *request, int64_t now_ms, char text[s
         error_set(error, ERROR_REFUSED, "there are %d join tokens already", (int)TOKENS_MAX);
         return error_hint(error, "remove some that nobody needs");
     }
-    do random_name(parts.id, sizeof parts.id);
-    while (find(&store, parts.id));
-    random_name(parts.secret, sizeof parts.secret);
+    do bearer_new_id(&parts.bearer);
+    while (find(&store, parts.bearer.id));
+    bearer_new_secret(&parts.bearer);
     Entry *entry = &store.entries[store.count++];
-    *entry = (Entry){.token.expires_ms = now_ms + request->valid_ms, .hash = hash_of(&parts)};
-    memcpy(entry->token.id, parts.id, sizeof parts.id);
+    *entry = (Entry){.token.expires_ms = now_ms + request->valid_ms, .hash = bearer_hash(&parts.bearer)};
+    memcpy(entry->token.id, parts.bearer.id, sizeof parts.bearer.id);
     memcpy(entry->token.subject, request->subject, strlen(request->subject) + 1);
     if (save(dir, &store, error) < 0) return error_prefix(error, "cannot make a join token");
     char fingerprint[DIGEST_TEXT_SIZE];
     digest_to_text(request->fingerprint, fingerprint);
-    int length = snprintf(text, TOKEN_TEXT_SIZE, PREFIX "%s-%s-%s", parts.id, parts.secret, fingerprint);
+    int length =
+        snprintf(text, TOKEN_TEXT_SIZE, PREFIX "%s-%s-%s", parts.bearer.id, parts.bearer.secret, fingerprint);
     assert(length == TOKEN_TEXT_SIZE - 1);
     return 0;
 }
 
 /* The secret first: nobody learns of a token what its bearer alone may know. */
 static TokenVerdict judge(const Store *store, const Parts *parts, int64_t now_ms) {
-    static const Digest none;
-    const Entry *entry = find(store, parts->id);
-    Digest hash = hash_of(parts);
-    bool is_same = CRYPTO_memcmp(hash.bytes, entry ? entry->hash.bytes : none.bytes, DIGEST_SIZE) == 0;
+    const Entry *entry = find(store, parts->bearer.id);
+    bool is_same = bearer_fits(&parts->bearer, entry ? &entry->hash : NULL);
     if (!entry) return TOKEN_UNKNOWN;
     if (!is_same) return TOKEN_WRONG;
     if (entry->token.used_ms) return TOKEN_USED;
@@ -266,18 +229,19 @@ static int redeem(int dir, const Parts *parts, int64_t now_ms, Token *out, Token
     TokenVerdict found = judge(&store, parts, now_ms);
     if (found != TOKEN_GOOD) {
         *verdict = found;
-        return refuse(found, parts->id, error);
+        return refuse(found, parts->bearer.id, error);
     }
-    Entry *entry = find(&store, parts->id);
+    Entry *entry = find(&store, parts->bearer.id);
     entry->token.used_ms = now_ms > 0 ? now_ms : 1;
-    if (save(dir, &store, error) < 0) return error_prefix(error, "cannot use the join token %s", parts->id);
+    if (save(dir, &store, error) < 0)
+        return error_prefix(error, "cannot use the join token %s", parts->bearer.id);
     *verdict = TOKEN_GOOD;
     *out = entry->token;
     return 0;
 }
 
 int token_redeem(int dir, const char *text, int64_t now_ms, Token *out, TokenVerdict *verdict, Error *error) {
-    PARTS_AUTO parts = {.id = ""};
+    PARTS_AUTO parts = {.fingerprint = {{0}}};
     TokenVerdict found = TOKEN_MALFORMED;
     int result = parse(text, &parts, error);
     if (result == 0) {

@@ -2,14 +2,13 @@
  *
  *   upk1-<id>-<secret>-<fingerprint>       one word to carry from the controller to the host by hand
  *
- * id: 10 letters and digits, public. secret: 32 of them, 160 random bits, known to nobody but the bearer.
- * fingerprint: SHA-256 of the authority's certificate (DER), so that the host knows its controller at first
- * sight.
+ * id and secret as bearer.h has them. fingerprint: SHA-256 of the authority's certificate (DER), so that the
+ * host knows its controller at first sight.
  *
  * The controller keeps `tokens` (mode 0600, JSON, replaced by one rename) in a folder of its own: id, SHA-256
- * of id and secret, whom it is for, until when, and when it was used. A hash without salt or delay will do:
- * 160 random bits cannot be guessed. Calls exclude each other by flock on `tokens.lock`, so threads and
- * programs may share the folder; nothing is kept in memory. A folder that others may write is refused.
+ * of id and secret, whom it is for, until when, and when it was used. Calls exclude each other by flock on
+ * `tokens.lock`, so threads and programs may share the folder; nothing is kept in memory. A folder that
+ * others may write is refused.
  *
  * Calling order: token_make(); on the host token_parse(), to pin the controller; back on the controller
  * token_redeem(), and only when it succeeds sign. A token is marked used durably before redeeming returns 0:
@@ -23,13 +22,14 @@
 #include "base/arena.h"
 #include "base/digest.h"
 #include "base/error.h"
+#include "trust/bearer.h"
 #include <stddef.h>
 #include <stdint.h>
 
 enum {
     TOKENS_MAX = 4096,
-    TOKEN_ID_SIZE = 11,     /* these with NUL */
-    TOKEN_SECRET_SIZE = 33, /* 5 random bits a character */
+    TOKEN_ID_SIZE = BEARER_ID_SIZE,
+    TOKEN_SECRET_SIZE = BEARER_SECRET_SIZE,
     TOKEN_TEXT_SIZE = 5 + TOKEN_ID_SIZE + TOKEN_SECRET_SIZE + DIGEST_TEXT_SIZE,
     TOKEN_SUBJECT_SIZE = 129,
     TOKEN_VALID_MIN_MS = 1000,

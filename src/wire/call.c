@@ -243,18 +243,24 @@ static int answer_json(CURL *handle, const Buffer *body, int status, json_t **ou
     return error_set(error, ERROR_SYSTEM, "the answer is not JSON");
 }
 
-int call(CallClient *client, const char *method, const char *path, const json_t *body, int64_t timeout_ms,
-         const atomic_bool *cancel, int *status, json_t **answer, Error *error) {
+typedef struct CallBody {
+    const void *bytes; /* NULL: none */
+    size_t size;
+    const char *type; /* a header's line */
+} CallBody;
+
+static int exchange(CallClient *client, const char *method, const char *path, const CallBody *body,
+                    int64_t timeout_ms, const atomic_bool *cancel, int *status, json_t **answer,
+                    Error *error) {
     CURL *handle = client->handle;
     CALL_HEADERS_AUTO headers = NULL;
-    FREE_AUTO char *text = body ? json_text(body) : NULL;
     if (timeout_ms <= 0) timeout_ms = CALL_TIMEOUT_MS;
     Answer came = {.body_max = client->answer_max};
     call_prepare(client, path, timeout_ms, cancel, &headers);
-    if (text) {
-        header_add(&headers, "Content-Type: application/json");
-        curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)strlen(text));
-        curl_easy_setopt(handle, CURLOPT_POSTFIELDS, text);
+    if (body->bytes) {
+        header_add(&headers, body->type);
+        curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->size);
+        curl_easy_setopt(handle, CURLOPT_POSTFIELDS, body->bytes);
     }
     curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(handle, CURLOPT_HTTPHEADER, headers);
@@ -280,4 +286,17 @@ int call(CallClient *client, const char *method, const char *path, const json_t 
     *status = (int)got;
     *answer = json;
     return 0;
+}
+
+int call(CallClient *client, const char *method, const char *path, const json_t *body, int64_t timeout_ms,
+         const atomic_bool *cancel, int *status, json_t **answer, Error *error) {
+    FREE_AUTO char *text = body ? json_text(body) : NULL;
+    CallBody sent = {text, text ? strlen(text) : 0, "Content-Type: application/json"};
+    return exchange(client, method, path, &sent, timeout_ms, cancel, status, answer, error);
+}
+
+int call_bytes(CallClient *client, const char *method, const char *path, const void *bytes, size_t size,
+               int64_t timeout_ms, int *status, json_t **answer, Error *error) {
+    CallBody sent = {bytes, size, "Content-Type: application/octet-stream"};
+    return exchange(client, method, path, &sent, timeout_ms, NULL, status, answer, error);
 }

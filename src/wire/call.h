@@ -51,6 +51,10 @@ int call_fingerprint(const char *ca_pem, char out[static DIGEST_TEXT_SIZE], Erro
 int call(CallClient *client, const char *method, const char *path, const json_t *body, int64_t timeout_ms,
          const atomic_bool *cancel, int *status, json_t **answer, Error *error);
 
+/* The same with a body of bytes. */
+int call_bytes(CallClient *client, const char *method, const char *path, const void *bytes, size_t size,
+               int64_t timeout_ms, int *status, json_t **answer, Error *error);
+
 /* Carry on a download. `fd` holds what came so far (its size says how much) of the file whose strong ETag is
  * `etag`; with another or no ETag it begins anew, at byte 0. 0: it is whole. -1: what came stays in `fd`, and
  * calling again with the same structure goes on there (`status` says what the server answered, 0: nothing).

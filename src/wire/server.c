@@ -74,6 +74,7 @@ static void connection_end(Server *server, ServerConnection *connection) {
     server_deadline_clear(connection);
     pthread_mutex_unlock(&server->lock);
     server_request_free(connection->request);
+    free(connection->kept);
     free(connection);
 }
 

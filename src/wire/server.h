@@ -98,6 +98,11 @@ const ServerPeer *server_request_peer(const ServerRequest *request);
 /* The body as JSON; a new reference. ERROR_INVALID when it is none. */
 int server_request_json(const ServerRequest *request, json_t **out, Error *error);
 
+/* Something to keep beside the connection, from one of its requests to the next: free()d with the connection,
+ * or when another takes its place. NULL at first. */
+void *server_request_kept(const ServerRequest *request);
+void server_request_keep(ServerRequest *request, void *kept);
+
 /* One more header for the answer that follows; at most SERVER_HEADERS_EXTRA, values without line ends. */
 void server_header(ServerRequest *request, const char *name, const char *value);
 enum { SERVER_HEADERS_EXTRA = 4 };

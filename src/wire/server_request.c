@@ -182,3 +182,10 @@ const char *server_request_header(const ServerRequest *request, const char *name
 int server_request_json(const ServerRequest *request, json_t **out, Error *error) {
     return json_parse(buffer_text(&request->body), request->body.size, "the request's body", out, error);
 }
+
+void *server_request_kept(const ServerRequest *request) { return request->connection->kept; }
+
+void server_request_keep(ServerRequest *request, void *kept) {
+    free(request->connection->kept);
+    request->connection->kept = kept;
+}

@@ -9,6 +9,7 @@ person would, and whatever N was:
     the change ends as it would have ended;     one instance of one version serves, `current` names it
     that release is complete and undamaged;     the data is exactly what it should be
     no version was started twice;               the journal's chain is whole
+    the host is in traffic;
     nothing unfinished lies about               the guards have ended
 
 The calls of the main thread (the journal) and of the host's thread are numbered apart: how the two take turns
@@ -54,6 +55,8 @@ class Packages:
 
     def __init__(self, folder):
         self.folder, self.files = folder, {}
+        for word in ("in", "out"):
+            (folder / word).write_text(word)
         status, said = upkeep("key", "new", folder / "release")
         assert status == 0, said
         for name, version, behaviour in (("old", "1.0", "plain"), ("good", "2.0", "migrates"),
@@ -77,6 +80,8 @@ class Packages:
                         "run": {"process": {"command": ["current/bin/service", str(port)], "stop_timeout": "5s"}}},
             "package": {"file": str(self.folder / f"{name}.upk"), "trust": [str(self.folder / "release.pub")]},
             "hosts": [{"name": "web1"}],
+            "traffic": {"commands": {"drain": ["cp", str(self.folder / "out"), "traffic"],
+                                     "readmit": ["cp", str(self.folder / "in"), "traffic"]}},
             "rollout": {"stages": [{"name": "all", "soak": "100ms"}]},
             "health": [{"http": {"url": f"http://127.0.0.1:{port}/", "timeout": "2s"}, "every": "10ms",
                         "healthy_after": 2, "deadline": "100ms" if name == "bad" else "20s"}],
@@ -183,6 +188,8 @@ class Place:
         assert status == 0, said
         self.expect_processes()
         self.expect_tidy()
+        traffic = (self.root / "traffic").read_text()
+        assert traffic == "in", f"the host is {traffic} of traffic"
 
     def expect_processes(self):
         services = [c for c in self.processes().values() if c[0].endswith("bin/service")]

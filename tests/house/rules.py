@@ -9,11 +9,13 @@ FUNCTION_LINES_GOOD, FUNCTION_LINES_MAX, FILE_LINES_MAX = 70, 100, 700
 SEAMS = {
     "src/engine/host_link_": ["imagined", "local", "remote"],
     "src/host/service/service_": ["commands", "process", "systemd"],
-    "src/journal/journal_": ["memory", "sqlite"],
+    "src/journal/journal_": ["memory", "remote", "sqlite"],
+    "src/host/traffic/traffic_": ["commands", "haproxy", "nginx"],
 }
 
 # Where each library may be included; everybody else goes through the room that wraps it.
 LIBRARY_HOMES = {
+    r"argon2": ["src/trust/password.c"],
     r"archive": ["src/package/"],
     r"curl/": ["src/wire/"],
     r"microhttpd": ["src/wire/"],

@@ -32,7 +32,7 @@ enum {
     HOSTS_MAX = 9,
     STARTS_MAX = 8,
     RETRIES_MAX = 6,
-    EVENTS_MAX = 20000,
+    EVENTS_MAX = 60000,
     STEPS_MAX = 200000,
     START_MS = 1000000000,
     HOUR_MS = 3600 * 1000
@@ -381,7 +381,9 @@ static void note_order(World *world, Imagined *host, const json_t *event) {
         host->resumed_since_switch = host->passed_since_soak = host->confirmed = false;
     }
     if (host->order == ORDER_PREPARE) host->retried = false;
-    if (host->dead && (host->order == ORDER_ROLLBACK || (host->order == ORDER_PREPARE && one_in(world, 3))))
+    bool first = world->rollout->switch_count == 0; /* later the others' reports would fill the journal */
+    if (host->dead &&
+        (host->order == ORDER_ROLLBACK || (host->order == ORDER_PREPARE && first && one_in(world, 3))))
         return;
     if ((host->never_answers || host->dead) && host->order == ORDER_SWITCH) return;
     host->answer_at_ms = world->now_ms + 1 + up_to(world, 20000);

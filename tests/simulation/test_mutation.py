@@ -103,7 +103,7 @@ MUTATIONS = [
     ("I5", "a host that rolled back by itself is a fault", DECIDE,
      "} else if (host->state == HOST_ROLLED_BACK) {", "} else if (false) {"),
     ("I5", "an order has a deadline", DECIDE,
-     "decision->now_ms - since_ms < order_limit_ms[host->order.kind]) continue;", "since_ms) continue;"),
+     "decision->now_ms < order_until_ms(decision->rollout, host)) continue;", "order_until_ms(decision->rollout, host)) continue;"),
     ("I5", "what was touched is put back", DECIDE, "    return !host->rollback_failed && !host->kept;\n",
      "    return false;\n"),
     ("I5", "a host in an order is not forgotten at the end", DECIDE,

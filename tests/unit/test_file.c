@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 
 static void put(int dir, const char *name, const char *text) {
@@ -273,6 +274,42 @@ static void test_a_folder_that_others_may_write_is_not_obeyed(void **state) {
     assert_int_equal(file_check_private(folder->fd, "it", &error), -1);
 }
 
+static void test_a_lock_is_one_holders_alone(void **state) {
+    TestFolder *folder = *state;
+    FD_AUTO lock = file_open_locked(folder->fd, "lock");
+    FD_AUTO other = openat(folder->fd, "lock", O_RDWR | O_CLOEXEC);
+    assert_true(lock >= 0 && other >= 0);
+    assert_int_equal(flock(other, LOCK_EX | LOCK_NB), -1); /* even in the same process */
+    assert_int_equal(errno, EWOULDBLOCK);
+    close(fd_take(&lock));
+    assert_int_equal(flock(other, LOCK_EX | LOCK_NB), 0);
+    struct stat status;
+    assert_int_equal(fstat(other, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0600);
+}
+
+static void test_a_lock_follows_no_link(void **state) {
+    TestFolder *folder = *state;
+    assert_int_equal(symlinkat("elsewhere", folder->fd, "lock"), 0);
+    assert_int_equal(file_open_locked(folder->fd, "lock"), -1);
+    assert_int_equal(errno, ELOOP);
+    assert_int_equal(faccessat(folder->fd, "elsewhere", F_OK, 0), -1);
+}
+
+static void test_reads_an_open_file_up_to_the_limit(void **state) {
+    TestFolder *folder = *state;
+    put(folder->fd, "five", "12345");
+    FD_AUTO fd = openat(folder->fd, "five", O_RDONLY | O_CLOEXEC);
+    BUFFER_AUTO text = {0};
+    Error error = {0};
+    assert_int_equal(file_read_fd(fd, "five", 4, &text, &error), -1);
+    assert_non_null(strstr(error.en, "five is larger than 4 bytes"));
+    assert_int_equal(text.size, 0);
+    assert_int_equal(lseek(fd, 0, SEEK_SET), 0);
+    assert_int_equal(file_read_fd(fd, "five", 5, &text, NULL), 0);
+    assert_string_equal(buffer_text(&text), "12345");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_opens_nothing_outside),
@@ -291,6 +328,9 @@ int main(void) {
         cmocka_unit_test(test_joins_paths),
         test_in_folder(test_a_folder_that_others_may_write_is_not_obeyed),
         test_in_folder(test_syncs),
+        test_in_folder(test_a_lock_is_one_holders_alone),
+        test_in_folder(test_a_lock_follows_no_link),
+        test_in_folder(test_reads_an_open_file_up_to_the_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@
 static Outbox *open_in(const TestFolder *folder, const char *change) {
     Outbox *outbox = NULL;
     Error error = {0};
-    if (outbox_open(folder->fd, change, &outbox, &error) < 0) fail_msg("%s", error.en);
+    if (outbox_open(folder->fd, change, 0, &outbox, &error) < 0) fail_msg("%s", error.en);
     return outbox;
 }
 
@@ -134,7 +134,7 @@ static void test_a_damaged_one_needs_a_person(void **state) {
         Outbox *outbox = NULL;
         Error error = {0};
         write_file(*state, texts[i]);
-        assert_int_equal(outbox_open(((TestFolder *)*state)->fd, "C", &outbox, &error), -1);
+        assert_int_equal(outbox_open(((TestFolder *)*state)->fd, "C", 0, &outbox, &error), -1);
         assert_int_equal(error.kind, ERROR_ATTENTION);
     }
 }
@@ -149,6 +149,17 @@ static void test_a_controller_that_heard_more_than_was_said_is_refused(void **st
     outbox_close(outbox);
 }
 
+static void test_a_new_outbox_goes_on_after_what_was_heard_before(void **state) {
+    Outbox *outbox = NULL;
+    assert_int_equal(outbox_open(((TestFolder *)*state)->fd, "C", 26, &outbox, NULL), 0);
+    assert_int_equal(outbox_put(outbox, json_pack("{s:s}", "type", "order.done"), NULL), 0);
+    JSON_AUTO reports = outbox_reports(outbox, 10);
+    assert_int_equal(json_get_integer(json_array_get(reports, 0), "number", 0), 27);
+    assert_int_equal(outbox_heard(outbox, 27, NULL), 0);
+    assert_int_equal(outbox_count(outbox), 0);
+    outbox_close(outbox);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_reports_are_numbered_and_come_oldest_first),
@@ -159,6 +170,7 @@ int main(void) {
         test_in_folder(test_a_last_line_that_was_cut_off_never_was),
         test_in_folder(test_a_damaged_one_needs_a_person),
         test_in_folder(test_a_controller_that_heard_more_than_was_said_is_refused),
+        test_in_folder(test_a_new_outbox_goes_on_after_what_was_heard_before),
     };
     return cmocka_run_group_tests_name("outbox", tests, NULL, NULL);
 }

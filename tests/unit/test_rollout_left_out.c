@@ -226,6 +226,20 @@ static void test_a_skipped_host_is_no_failure(void **state) {
     arena_free(at.arena);
 }
 
+static void test_a_skipped_host_that_never_answers_does_not_keep_the_change_from_its_end(void **state) {
+    (void)state;
+    Case at = begin(ONE_MAY_FAIL);
+    decide(&at);
+    happen(&at, "control.skip", "a");
+    decide(&at);
+    at.now_ms += 3599 * 1000;
+    assert_string_equal(decide(&at), "");
+    at.now_ms += 1000;
+    assert_string_equal(decide(&at), " host.lost:a");
+    assert_int_equal(host(&at, "a")->part, PART_SKIPPED);
+    arena_free(at.arena);
+}
+
 static void test_a_switched_host_that_is_well_is_neither_skipped_nor_retried(void **state) {
     (void)state;
     Case at = begin(ONE_MAY_FAIL);
@@ -354,6 +368,7 @@ int main(void) {
         cmocka_unit_test(test_hosts_that_stay_out_of_service_leave_no_room_for_others),
         cmocka_unit_test(test_a_lost_host_is_out_of_service_until_it_is_heard),
         cmocka_unit_test(test_a_skipped_host_is_no_failure),
+        cmocka_unit_test(test_a_skipped_host_that_never_answers_does_not_keep_the_change_from_its_end),
         cmocka_unit_test(test_a_switched_host_that_is_well_is_neither_skipped_nor_retried),
         cmocka_unit_test(test_the_last_host_of_a_stage_cannot_be_skipped),
         cmocka_unit_test(test_another_try_begins_from_the_old_version),

@@ -1,5 +1,4 @@
-#include "base/buffer.h"
-#include "base/text.h"
+#include "base/command.h"
 #include "host/service/service_driver.h"
 #include <string.h>
 
@@ -67,29 +66,8 @@ const char *service_describe_log(const ServiceContext *context, Arena *arena) {
     return driver && driver->describe_log ? driver->describe_log(context, arena) : NULL;
 }
 
-static void append_quoted(Buffer *out, const char *word) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-";
-    if (*word && strspn(word, plain) == strlen(word)) {
-        buffer_text_append(out, word);
-        return;
-    }
-    buffer_text_append(out, "'");
-    for (; *word; word++) {
-        if (*word == '\'')
-            buffer_text_append(out, "'\\''");
-        else
-            buffer_append(out, word, 1);
-    }
-    buffer_text_append(out, "'");
-}
-
 const char *service_command_text(const StringList *command, Arena *arena) {
-    BUFFER_AUTO text = {0};
-    for (size_t i = 0; i < command->count; i++) {
-        if (i) buffer_text_append(&text, " ");
-        append_quoted(&text, command->items[i]);
-    }
-    return arena_strdup(arena, buffer_text(&text));
+    return command_text(command->items, command->count, arena);
 }
 
 const char **service_command_argv(const StringList *command, Arena *arena) {

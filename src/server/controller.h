@@ -1,0 +1,37 @@
+/* Controller: upkeepd — one process that knows hosts and people, takes their requests, and carries changes
+ * out.
+ *
+ *   <state>/journal.sqlite   everything that happened (with the state folder of `upkeep`: same format, same
+ * tools) <state>/authority/       the CA of the fleet            <state>/tokens/   join tokens that are
+ * waiting <state>/people/          who may sign in                <state>/trust/    whose packages are
+ * published <state>/packages/        what was published             <state>/controller.lock
+ *
+ * One controller a folder: the second is refused while the first runs. It may be killed at any instruction:
+ * the next one goes on from the journal.
+ *
+ * Calling order: controller_open → controller_serve, which returns when `stop` turns true → controller_close.
+ */
+#pragma once
+#include "base/error.h"
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct Controller Controller;
+
+enum { CONTROLLER_PORT = 7443 };
+
+typedef struct ControllerSpec {
+    const char *state;
+    const char *address;      /* numeric, to listen on */
+    int port;                 /* 0: any free one */
+    const char *const *names; /* that its certificate is for: what agents and people call it */
+    size_t name_count;
+    int64_t host_valid_ms; /* of hosts' certificates */
+    const char *port_file; /* the port is written there once it listens; NULL: nowhere */
+} ControllerSpec;
+
+/* Opens everything, makes what is missing. ERROR_REFUSED where another controller runs on that folder. */
+int controller_open(const ControllerSpec *spec, Controller **out, Error *error);
+int controller_serve(Controller *controller, const atomic_bool *stop, Error *error);
+void controller_close(Controller *controller); /* NULL is allowed */

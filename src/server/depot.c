@@ -1,0 +1,206 @@
+#include "server/depot.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "model/schema.h"
+#include "package/package.h"
+#include "trust/keyring.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { PART_NAME_SIZE = DIGEST_TEXT_SIZE + 8 };
+
+struct Depot {
+    char *path, *trust;
+    int dir;
+    pthread_mutex_t lock; /* of the list */
+    json_t *published;    /* events, oldest first */
+};
+
+int depot_open(const char *state, Depot **out, Error *error) {
+    Depot *depot = calloc(1, sizeof *depot);
+    if (!depot) abort();
+    depot->path = file_join(state, "packages");
+    depot->trust = file_join(state, "trust");
+    depot->published = json_array();
+    pthread_mutex_init(&depot->lock, NULL);
+    if (file_open_dir(depot->path, &depot->dir, error) < 0) {
+        depot->dir = -1;
+        depot_close(depot);
+        return -1;
+    }
+    fchmod(depot->dir, 0700);
+    *out = depot;
+    return 0;
+}
+
+void depot_close(Depot *depot) {
+    if (!depot) return;
+    if (depot->dir >= 0) close(depot->dir);
+    json_decref(depot->published);
+    pthread_mutex_destroy(&depot->lock);
+    free(depot->path);
+    free(depot->trust);
+    free(depot);
+}
+
+/* ---- the list */
+
+void depot_fold(Depot *depot, const json_t *event) {
+    if (strcmp(json_get_text(event, "type", ""), "package.published") != 0) return;
+    pthread_mutex_lock(&depot->lock);
+    json_array_append(depot->published, (json_t *)event);
+    pthread_mutex_unlock(&depot->lock);
+}
+
+static DepotPackage describe(const json_t *event, Arena *arena) {
+    return (DepotPackage){.sha256 = arena_strdup(arena, json_get_text(event, "sha256", "")),
+                          .name = arena_strdup(arena, json_get_text(event, "name", "")),
+                          .service = arena_strdup(arena, json_get_text(event, "service", "")),
+                          .version = arena_strdup(arena, json_get_text(event, "version", "")),
+                          .digest = arena_strdup(arena, json_get_text(event, "digest", "")),
+                          .published = arena_strdup(arena, json_get_text(event, "time", "")),
+                          .size = (uint64_t)json_get_integer(event, "size", 0)};
+}
+
+DepotList depot_list(Depot *depot, Arena *arena) {
+    size_t index;
+    json_t *event;
+    pthread_mutex_lock(&depot->lock);
+    DepotList list = {.items = ARENA_ARRAY(arena, json_array_size(depot->published) + 1, DepotPackage)};
+    json_array_foreach(depot->published, index, event) list.items[list.count++] = describe(event, arena);
+    pthread_mutex_unlock(&depot->lock);
+    return list;
+}
+
+static bool is_meant(const DepotPackage *package, const char *what) {
+    size_t length = strlen(package->service);
+    if (strcmp(package->sha256, what) == 0 || strcmp(package->digest, what) == 0) return true;
+    if (strcmp(package->name, what) == 0) return true;
+    return strncmp(what, package->service, length) == 0 && what[length] == ' ' &&
+           strcmp(what + length + 1, package->version) == 0;
+}
+
+int depot_find(Depot *depot, Arena *arena, const char *what, DepotPackage *out, Error *error) {
+    DepotList list = depot_list(depot, arena);
+    for (size_t i = list.count; i-- > 0;) {
+        if (!is_meant(&list.items[i], what)) continue;
+        *out = list.items[i];
+        return 0;
+    }
+    error_set(error, ERROR_INVALID, "no package %s was published", what);
+    return error_hint(error, "“upkeep publish FILE.upk” does that");
+}
+
+/* ---- uploads */
+
+static int part_name(const char *sha256, char out[static PART_NAME_SIZE], Error *error) {
+    Digest digest;
+    if (!digest_from_text(sha256, &digest))
+        return error_set(error, ERROR_INVALID, "%s is no SHA-256 in lower-case hexadecimal digits", sha256);
+    snprintf(out, PART_NAME_SIZE, "%.64s.part", sha256);
+    return 0;
+}
+
+int depot_upload_size(Depot *depot, const char *sha256, uint64_t *out, Error *error) {
+    char part[PART_NAME_SIZE];
+    struct stat status;
+    if (part_name(sha256, part, error) < 0) return -1;
+    *out = fstatat(depot->dir, part, &status, AT_SYMLINK_NOFOLLOW) == 0 ? (uint64_t)status.st_size : 0;
+    return 0;
+}
+
+int depot_upload(Depot *depot, const char *sha256, uint64_t offset, const void *bytes, size_t size,
+                 Error *error) {
+    char part[PART_NAME_SIZE];
+    struct stat status;
+    if (part_name(sha256, part, error) < 0) return -1;
+    FD_AUTO fd = file_open_no_links(depot->dir, part, O_WRONLY | O_CREAT, 0600);
+    if (fd < 0 || fstat(fd, &status) != 0)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot keep the upload");
+    if ((uint64_t)status.st_size != offset)
+        return error_set(error, ERROR_REFUSED, "the next byte expected is number %llu",
+                         (unsigned long long)status.st_size);
+    if (offset + size > DEPOT_PACKAGE_MAX)
+        return error_set(error, ERROR_REFUSED, "a package has at most %llu bytes",
+                         (unsigned long long)DEPOT_PACKAGE_MAX);
+    if (file_pwrite_all(fd, bytes, size, offset) == 0) return 0;
+    int number = errno;
+    if (ftruncate(fd, (off_t)offset) != 0) abort(); /* half a piece would be gone on with */
+    return error_errno(error, ERROR_SYSTEM, number, "cannot keep the upload");
+}
+
+/* ---- publishing */
+
+static int verify(Depot *depot, const char *part, const char *sha256, Package **out, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    TRUST_AUTO trust = NULL;
+    PACKAGE_AUTO package = NULL;
+    StringList keys;
+    Digest digest;
+    char text[DIGEST_TEXT_SIZE];
+    if (keyring_list(depot->trust, arena, &keys, error) < 0) return -1;
+    if (keys.count == 0) {
+        error_set(error, ERROR_REFUSED, "this controller trusts no key: no package may be published");
+        return error_hint(error, "trust one there with “upkeepd trust add NAME.pub”");
+    }
+    if (trust_load(keys.items, keys.count, 1, &trust, error) < 0) return -1;
+    const char *path = arena_printf(arena, "%s/%s", depot->path, part);
+    if (package_open(path, trust, &package, error) < 0 || digest_of_fd(package->fd, &digest, NULL, error) < 0)
+        return -1;
+    digest_to_text(&digest, text);
+    if (strcmp(text, sha256) != 0)
+        return error_set(error, ERROR_INVALID, "what came has another SHA-256 than %.16s…", sha256);
+    if (package_verify(package, NULL, error) < 0) return -1;
+    if (fsync(package->fd) != 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot keep the package");
+    *out = pointer_take(&package);
+    return 0;
+}
+
+static json_t *published(const Package *package, const char *sha256, const char *name) {
+    char digest[DIGEST_TEXT_SIZE];
+    json_t *event = json_object();
+    digest_to_text(&package->digest, digest);
+    json_set_text(event, "type", "package.published");
+    json_set_text(event, "sha256", sha256);
+    json_set_integer(event, "size", (int64_t)package->size);
+    json_set_text(event, "name", name);
+    json_set_text(event, "service", package->manifest->head.service);
+    json_set_text(event, "version", package->manifest->head.version);
+    json_set_text(event, "digest", digest);
+    return event;
+}
+
+int depot_publish(Depot *depot, const char *sha256, const char *name, json_t **event, Error *error) {
+    char part[PART_NAME_SIZE];
+    PACKAGE_AUTO package = NULL;
+    Error problem = {0};
+    if (part_name(sha256, part, error) < 0) return -1;
+    if (verify(depot, part, sha256, &package, &problem) < 0) {
+        if (problem.kind == ERROR_INVALID) unlinkat(depot->dir, part, 0);
+        if (error) *error = problem;
+        return -1;
+    }
+    if (renameat(depot->dir, part, depot->dir, sha256) != 0)
+        return error_errno(error, ERROR_SYSTEM, errno, "cannot keep the package");
+    if (file_sync_dir(depot->dir, error) < 0) return -1;
+    *event = published(package, sha256, name);
+    return 0;
+}
+
+int depot_open_file(Depot *depot, const char *sha256, int *fd, uint64_t *size, Error *error) {
+    Digest digest;
+    struct stat status;
+    if (!digest_from_text(sha256, &digest))
+        return error_set(error, ERROR_INVALID, "%s is no SHA-256 in lower-case hexadecimal digits", sha256);
+    FD_AUTO file = file_open_no_links(depot->dir, sha256, O_RDONLY, 0);
+    if (file < 0 || fstat(file, &status) != 0 || !S_ISREG(status.st_mode))
+        return error_set(error, ERROR_INVALID, "no package %s was published", sha256);
+    *size = (uint64_t)status.st_size;
+    *fd = fd_take(&file);
+    return 0;
+}

@@ -1,0 +1,207 @@
+/* Opening, steering and looking at changes. */
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "engine/engine.h"
+#include "server/fleet_room.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* Where relative paths of a plan would lead: hosts have no folder in common with whoever wrote it. */
+#define NOWHERE "/relative-to-the-plan"
+
+/* ---- compiling */
+
+static int check_absolute(const char *what, const char *path, Error *error) {
+    if (!path || strncmp(path, NOWHERE, strlen(NOWHERE)) != 0) return 0;
+    error_set(error, ERROR_INVALID, "%s: “%s” is relative, and hosts have no common folder", what,
+              path + strlen(NOWHERE) + 1);
+    return error_hint(error, "begin it with “/”");
+}
+
+static int check_paths(const Plan *plan, Error *error) {
+    if (check_absolute("service.root", plan->service.root, error) < 0 ||
+        check_absolute("restore_point.to", plan->restore_point.to, error) < 0)
+        return -1;
+    for (size_t i = 0; i < plan->hosts.count; i++)
+        if (check_absolute("hosts.root", plan->hosts.items[i].root, error) < 0) return -1;
+    return 0;
+}
+
+static int check_hosts(const Plan *plan, const Inventory *inventory, Error *error) {
+    for (size_t i = 0; i < plan->hosts.count; i++) {
+        const char *name = plan->hosts.items[i].name;
+        const InventoryHost *host = inventory_host(inventory, name);
+        if (host && host->state == INVENTORY_JOINED) continue;
+        error_set(error, ERROR_INVALID, "the host %s has not joined this controller", name);
+        return error_hint(error, "“upkeep host invite %s” makes a token for “upkeep-agent join”", name);
+    }
+    return 0;
+}
+
+static int expand(Fleet *fleet, Arena *arena, const Plan *plan, Plan **out, Error *error) {
+    const Inventory *inventory = fleet_inventory(fleet);
+    int result = inventory_expand(arena, plan, inventory, out, error);
+    if (result == 0) result = check_hosts(*out, inventory, error);
+    fleet_inventory_end(fleet);
+    return result;
+}
+
+int fleet_compile(Fleet *fleet, const FleetOpening *opening, Arena *arena, Plan **plan, DepotPackage *package,
+                  Error *error) {
+    Plan *open = NULL, *settled = NULL;
+    DepotPackage found;
+    if (plan_read(arena, opening->file, NOWHERE, opening->text, strlen(opening->text), &open, error) < 0 ||
+        check_paths(open, error) < 0 || expand(fleet, arena, open, &settled, error) < 0)
+        return -1;
+    const char *slash = strrchr(settled->package.file, '/');
+    const char *wanted = opening->package ? opening->package : slash + 1;
+    if (depot_find(fleet->depot, arena, wanted, &found, error) < 0) return -1;
+    if (strcmp(found.service, settled->service.name) != 0)
+        return error_set(error, ERROR_INVALID, "%s: the package is of the service %s, the plan of %s",
+                         opening->file, found.service, settled->service.name);
+    *plan = settled;
+    *package = found;
+    return 0;
+}
+
+/* ---- opening */
+
+static bool shares_host(const Plan *a, const Rollout *b) {
+    for (size_t i = 0; i < a->hosts.count; i++)
+        if (rollout_host(b, a->hosts.items[i].name)) return true;
+    return false;
+}
+
+/* One of this very plan that is under way: its id. ERROR_REFUSED for another one that a host of it is busy
+ * with. With the courses held. */
+static int find_unfinished(Fleet *fleet, const Plan *plan, const char *digest, char id[static CHANGE_ID_SIZE],
+                           Error *error) {
+    int result = 0;
+    id[0] = '\0';
+    for (size_t i = 0; i < fleet->course_count && result == 0 && !*id; i++) {
+        Course *course = fleet->courses[i];
+        if (course_is_over(course)) continue;
+        const Rollout *view = course_look(course);
+        if (strcmp(view->plan_digest, digest) == 0)
+            snprintf(id, CHANGE_ID_SIZE, "%s", course_change(course));
+        else if (strcmp(view->plan->service.name, plan->service.name) == 0 && shares_host(plan, view))
+            result = error_set(error, ERROR_REFUSED,
+                               "the change %s of %s is not finished, and its plan or package was another",
+                               course_change(course), plan->service.name);
+        course_look_end(course);
+        if (result < 0)
+            error_hint(error, "finish it with “upkeep resume %s”, or undo it with “upkeep abort %s”",
+                       course_change(course), course_change(course));
+    }
+    return result;
+}
+
+static int write_opening(Fleet *fleet, const FleetOpening *opening, const Plan *plan,
+                         const DepotPackage *package, char id[static CHANGE_ID_SIZE], Error *error) {
+    Digest digest;
+    if (!digest_from_text(package->digest, &digest))
+        return error_set(error, ERROR_ATTENTION, "the journal has no digest of the package %s",
+                         package->name);
+    ChangeOpening change = {.plan = plan,
+                            .plan_file = opening->file,
+                            .version = package->version,
+                            .package = &digest,
+                            .by = opening->by,
+                            .clock = fleet->clock};
+    FD_AUTO lock = -1;
+    if (change_lock(fleet->state, &lock, error) < 0) return -1;
+    pthread_mutex_lock(&fleet->write_lock);
+    int result = change_open(fleet->journal, &change, id, error);
+    pthread_mutex_unlock(&fleet->write_lock);
+    return result;
+}
+
+int fleet_open_change(Fleet *fleet, const FleetOpening *opening, char id[static CHANGE_ID_SIZE],
+                      Error *error) {
+    ARENA_AUTO arena = arena_new();
+    Plan *plan = NULL;
+    DepotPackage package;
+    Digest file;
+    char digest[DIGEST_TEXT_SIZE], found[CHANGE_ID_SIZE];
+    if (fleet_compile(fleet, opening, arena, &plan, &package, error) < 0) return -1;
+    digest_from_text(package.digest, &file);
+    Digest whole = plan_digest(plan, &file);
+    digest_to_text(&whole, digest);
+    pthread_rwlock_wrlock(&fleet->courses_lock);
+    int result = find_unfinished(fleet, plan, digest, found, error);
+    pthread_rwlock_unlock(&fleet->courses_lock);
+    if (result < 0) return -1;
+    if (!*found && write_opening(fleet, opening, plan, &package, found, error) < 0) return -1;
+    Course *course = fleet_need_course(fleet, found, error);
+    if (!course) return -1;
+    course_go(course, opening->prepare_only);
+    fleet_course_end(fleet);
+    snprintf(id, CHANGE_ID_SIZE, "%s", found);
+    return 0;
+}
+
+/* ---- steering */
+
+typedef struct Controlling {
+    Fleet *fleet;
+    const char *verb, *by, *why;
+    const json_t *fields;
+    bool ended; /* before it */
+} Controlling;
+
+static int write_control(void *context, const Rollout *rollout, Error *error) {
+    Controlling *controlling = context;
+    controlling->ended = rollout_ended(rollout);
+    if (controlling->ended && strcmp(controlling->verb, "rollback") != 0)
+        return error_set(error, ERROR_REFUSED, "%s has ended as “%s” already", rollout->change,
+                         rollout_outcome_text(rollout->outcome));
+    if (controlling->ended && rollout->outcome != OUTCOME_SUCCEEDED && rollout->outcome != OUTCOME_FAILED)
+        return error_set(error, ERROR_REFUSED, "%s has ended as “%s” already: there is nothing to roll back",
+                         rollout->change, rollout_outcome_text(rollout->outcome));
+    if (rollout_check_control(rollout, controlling->verb, json_get_text(controlling->fields, "host", NULL),
+                              error) < 0)
+        return -1;
+    Fleet *fleet = controlling->fleet;
+    pthread_mutex_lock(&fleet->write_lock);
+    int result = engine_control(fleet->journal, rollout, controlling->verb, controlling->by, controlling->why,
+                                controlling->fields, fleet->clock, error);
+    pthread_mutex_unlock(&fleet->write_lock);
+    return result;
+}
+
+int fleet_control(Fleet *fleet, const char *change, const char *verb, const char *by, const char *why,
+                  const json_t *fields, Error *error) {
+    Controlling controlling = {fleet, verb, by, why, fields, false};
+    if (fleet_look(fleet, change, write_control, &controlling, error) < 0) return -1;
+    Course *course = fleet_need_course(fleet, change, error);
+    if (!course) return -1;
+    course_go(course, false);
+    fleet_course_end(fleet);
+    return 0;
+}
+
+/* ---- looking */
+
+int fleet_changes(Fleet *fleet, Arena *arena, ChangeList *out, Error *error) {
+    pthread_mutex_lock(&fleet->write_lock);
+    int result = change_list(fleet->journal, arena, out, error);
+    pthread_mutex_unlock(&fleet->write_lock);
+    return result;
+}
+
+int fleet_look(Fleet *fleet, const char *change, FleetLook look, void *context, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    Rollout *rollout = NULL;
+    Course *course = fleet_course(fleet, change);
+    int result = 0;
+    if (course) {
+        result = look(context, course_look(course), error);
+        course_look_end(course);
+    }
+    fleet_course_end(fleet);
+    if (course) return result;
+    pthread_mutex_lock(&fleet->write_lock);
+    result = change_load(fleet->journal, arena, change, &rollout, error);
+    pthread_mutex_unlock(&fleet->write_lock);
+    return result < 0 ? -1 : look(context, rollout, error);
+}

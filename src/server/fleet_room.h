@@ -1,0 +1,44 @@
+/* FleetRoom: what the files of the fleet share. Private to server/fleet*.c.
+ *
+ * Locks, in the order in which they may be taken: courses_lock → (a course's own) → write_lock → hosts_lock.
+ * An engine's thread that wakes a host holds none of them.
+ */
+#pragma once
+#include "server/fleet.h"
+#include "server/parking.h"
+#include <pthread.h>
+
+struct Fleet {
+    char *state, *journal_path;
+    Clock *clock;
+    Depot *depot;
+    Parking *parking;
+    pthread_rwlock_t server_lock;
+    Server *server; /* NULL: nobody can be woken */
+
+    pthread_mutex_t write_lock; /* of the journal, and of what was folded of it */
+    Journal *journal;
+    int64_t sequence; /* of the last event that was folded here */
+
+    pthread_rwlock_t hosts_lock;
+    Inventory *inventory;
+
+    pthread_rwlock_t courses_lock; /* of the list: a course that is in use stays in it */
+    Course *courses[FLEET_COURSES_MAX];
+    size_t course_count;
+
+    FleetEventHeard heard;
+    void *heard_context;
+};
+
+/* The course of a change, with the list held for reading until fleet_course_end(); NULL: it has none. */
+Course *fleet_course(Fleet *fleet, const char *change);
+void fleet_course_end(Fleet *fleet);
+/* The same; made when the change has none. NULL and an error otherwise. */
+Course *fleet_need_course(Fleet *fleet, const char *change, Error *error);
+
+/* Answer a parked request, if it is there yet. */
+void fleet_answer(Fleet *fleet, ServerTicket ticket, const json_t *json);
+
+/* Fold what has been written since, by whomever; with the write lock held. */
+int fleet_catch_up(Fleet *fleet, Error *error);

@@ -1,0 +1,163 @@
+#include "server/route.h"
+#include "base/cleanup.h"
+#include "base/json.h"
+#include "base/log.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+const Route *const route_tables[] = {route_agent,   route_change,  route_host,   route_journal,
+                                     route_package, route_session, route_status, NULL};
+
+enum { PATH_MAX_BYTES = 512 };
+
+/* ---- finding the row */
+
+/* Does `path` fit the pattern? Its {…} parts are copied into the arena. */
+static bool fits(const char *pattern, const char *path, Arena *arena, const char **parameters) {
+    size_t count = 0;
+    while (*pattern && *path) {
+        if (*pattern != '{') {
+            if (*pattern++ != *path++) return false;
+            continue;
+        }
+        size_t length = strcspn(path, "/");
+        if (length == 0) return false;
+        parameters[count++] = arena_strndup(arena, path, length);
+        path += length;
+        pattern += strcspn(pattern, "}") + 1;
+    }
+    return !*pattern && !*path;
+}
+
+/* NULL: no such path (*other false), or none with that method (*other true). */
+static const Route *find(const char *method, const char *path, Arena *arena, const char **parameters,
+                         bool *other) {
+    *other = false;
+    for (size_t t = 0; route_tables[t]; t++)
+        for (const Route *route = route_tables[t]; route->method; route++) {
+            if (!fits(route->pattern, path, arena, parameters)) continue;
+            if (strcmp(route->method, method) == 0) return route;
+            *other = true;
+        }
+    return NULL;
+}
+
+/* ---- answers */
+
+void route_answer(RouteCall *call, int status, json_t *json) {
+    server_answer_json(call->request, status, json);
+    json_decref(json);
+}
+
+static int status_of(const Error *error) {
+    if (error->number == ENOENT) return 404;
+    switch (error->kind) {
+    case ERROR_INVALID: return 400;
+    case ERROR_REFUSED: return 409;
+    case ERROR_INTERRUPTED: return 503;
+    default: return 500;
+    }
+}
+
+static const char *kind_of(const Error *error) {
+    static const char *const kinds[] = {"none",   "system",    "invalid",    "refused",
+                                        "failed", "attention", "interrupted"};
+    return kinds[error->kind];
+}
+
+static int answer_error(RouteCall *call, int status, const Error *error) {
+    json_t *json = json_object();
+    json_set_text(json, "error", error->en);
+    json_set_text(json, "error_zh", error->zh);
+    json_set_text(json, "kind", kind_of(error));
+    if (status == 429) {
+        char seconds[24];
+        snprintf(seconds, sizeof seconds, "%lld", (long long)(call->access.retry_ms / 1000 + 1));
+        server_header(call->request, "Retry-After", seconds);
+    }
+    if (status == 401) server_header(call->request, "WWW-Authenticate", "Bearer");
+    route_answer(call, status, json);
+    return status;
+}
+
+int route_body(RouteCall *call, json_t **out, Error *error) {
+    JSON_AUTO json = NULL;
+    if (server_request_body(call->request)->size == 0) {
+        *out = json_object();
+        return 0;
+    }
+    if (server_request_json(call->request, &json, error) < 0) return -1;
+    if (!json_is_object(json)) return error_set(error, ERROR_INVALID, "the request's body is no JSON object");
+    *out = pointer_take(&json);
+    return 0;
+}
+
+int route_number(RouteCall *call, const char *name, int64_t fallback, int64_t *out, Error *error) {
+    const char *text = server_request_parameter(call->request, name);
+    char *end = NULL;
+    if (!text) {
+        *out = fallback;
+        return 0;
+    }
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (errno || *end || *text < '0' || *text > '9')
+        return error_set(error, ERROR_INVALID, "%s must be a number, not %s", name, text);
+    *out = number;
+    return 0;
+}
+
+const char *route_who(const RouteCall *call) {
+    return call->access.person.name[0] ? call->access.person.name : call->access.host;
+}
+
+/* ---- one request */
+
+/* What people change, or try to. Hosts' doings have events of their own. */
+static void note_use(RouteCall *call, const Route *route, int status, const Error *error) {
+    const char *method = server_request_method(call->request);
+    if (route->need == ACCESS_HOST || route->need == ACCESS_ANYONE) return;
+    if (strcmp(method, "GET") == 0 && status != 401 && status != 403) return;
+    json_t *event = json_object();
+    json_set_text(event, "type", "api.called");
+    json_set_text(event, "by", call->access.person.name[0] ? call->access.person.name : NULL);
+    json_set_text(event, "address", server_request_peer(call->request)->address);
+    json_set_text(event, "method", method);
+    json_set_text(event, "path", server_request_path(call->request));
+    if (status) json_set_integer(event, "status", status);
+    if (status) json_set_text(event, "error", error->en);
+    fleet_write(call->controller->fleet, event, NULL);
+}
+
+static int carry_out(RouteCall *call, const Route *route, Error *error) {
+    if (access_check(call->controller, call->request, route->need, &call->access, error) < 0)
+        return answer_error(call, call->access.status, error);
+    if (route->handle(call, error) == 0) return 0;
+    return answer_error(call, status_of(error), error);
+}
+
+static int answer_unknown(RouteCall *call, bool other_method) {
+    Error error = {0};
+    error_set(&error, ERROR_INVALID, "there is nothing here: %s", server_request_path(call->request));
+    return answer_error(call, other_method ? 405 : 404, &error);
+}
+
+int route_handle(void *context, ServerRequest *request) {
+    ARENA_AUTO arena = arena_new();
+    RouteCall call = {.controller = context, .request = request, .arena = arena};
+    Error error = {0};
+    bool other = false;
+    const char *path = server_request_path(request);
+    const Route *route = strlen(path) <= PATH_MAX_BYTES
+                             ? find(server_request_method(request), path, arena, call.parameters, &other)
+                             : NULL;
+    if (!route) {
+        answer_unknown(&call, strlen(path) <= PATH_MAX_BYTES && other);
+        return 0;
+    }
+    int status = carry_out(&call, route, &error);
+    note_use(&call, route, status, &error);
+    if (status >= 500) log_failure(LOG_LEVEL_ERROR, "request.failed", &error, "path", path);
+    return 0;
+}

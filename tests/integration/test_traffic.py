@@ -1,0 +1,357 @@
+#!/usr/bin/env python3
+"""Hosts behind a real balancer: nobody who sends requests notices an upgrade, nor one that is put back."""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+import urllib.request
+
+from support import Ports, Skip, main, served, test, wait_for
+
+
+def find(name):
+    program = shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin")
+    if not program:
+        raise Skip(f"there is no {name} here")
+    return program
+
+
+def begin(site, words, port):
+    """Start a balancer in the site's folder, and wait until it serves."""
+    with open(site.folder / "balancer.log", "ab") as log:
+        process = subprocess.Popen([str(word) for word in words], cwd=site.folder, stdout=log, stderr=log,
+                                   stdin=subprocess.DEVNULL)
+    wait_for(lambda: served(port), "the balancer to serve")
+    return process
+
+
+class Haproxy:
+    """HAProxy before the hosts of a site. It tries nothing twice: a request that fails is seen to fail."""
+
+    def __init__(self, site, weight=100):
+        self.site, self.program = site, find("haproxy")
+        self.port, self.socket = Ports.take(), site.folder / "admin.sock"
+        servers = "".join(f"  server web{i + 1} 127.0.0.1:{port} weight {weight} check inter 100ms fall 2 rise 1\n"
+                          for i, port in enumerate(site.ports))
+        configuration = site.folder / "haproxy.cfg"
+        configuration.write_text(
+            f"global\n  stats socket {self.socket} level admin\n  maxconn 200\n"
+            "defaults\n  mode http\n  timeout connect 2s\n  timeout client 10s\n  timeout server 10s\n  retries 0\n"
+            f"frontend front\n  bind 127.0.0.1:{self.port}\n  default_backend web\nbackend web\n{servers}")
+        self.begin()
+
+    def begin(self):
+        self.process = begin(self.site, [self.program, "-db", "-f", self.site.folder / "haproxy.cfg"], self.port)
+
+    def ask(self, command):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(10)
+            line.connect(str(self.socket))
+            line.sendall(command.encode() + b"\n")
+            answer = b""
+            while data := line.recv(65536):
+                answer += data
+        return answer.decode()
+
+    def servers(self):
+        """{name: (status, weight)}"""
+        lines = self.ask("show stat web 4 -1").removeprefix("# ").strip().splitlines()
+        names = lines[0].split(",")
+        rows = [dict(zip(names, line.split(","))) for line in lines[1:]]
+        return {row["svname"]: (row["status"].split()[0], int(row["weight"])) for row in rows}
+
+    def plan(self, **more):
+        return {"haproxy": {"sockets": [str(self.socket)], "backend": "web", "server": "${host.name}"},
+                "drain_timeout": "10s", **more}
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Nginx:
+    """nginx before the hosts of a site; it tries nothing twice either."""
+
+    def __init__(self, site):
+        program, folder, self.port = find("nginx"), site.folder, Ports.take()
+        self.file, self.words = folder / "upstream.conf", [program, "-c", str(folder / "nginx.conf")]
+        servers = "".join(f"    server 127.0.0.1:{port};\n" for port in site.ports)
+        self.file.write_text(f"upstream web {{\n{servers}}}\n")
+        temporary = "".join(f"{name}_temp_path {folder}/{name};\n"
+                            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (folder / "nginx.conf").write_text(
+            ("user root;\n" if os.geteuid() == 0 else "") +
+            f"daemon off;\nworker_processes 2;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
+            f"events {{ worker_connections 128; }}\nhttp {{\naccess_log off;\n{temporary}include {self.file};\n"
+            f"server {{ listen 127.0.0.1:{self.port}; location / {{\n"
+            "proxy_pass http://web; proxy_next_upstream off; } }\n}\n")
+        begin(site, self.words, self.port)
+
+    def plan(self, **more):
+        program = self.words[0]
+        return {"nginx": {"file": str(self.file), "server": "127.0.0.1:${vars.port}",
+                          "test": [*self.words, "-t", "-q"], "reload": [program, *self.words[1:], "-s", "reload"]},
+                "drain_timeout": "10s", **more}
+
+
+class Client:
+    """Sends requests without a pause, each with a connection of its own."""
+
+    def __init__(self, port):
+        self.port, self.answers, self.failures, self.over = port, [], [], False
+        self.threads = [threading.Thread(target=self.send, daemon=True) for _ in range(2)]
+
+    def send(self):
+        while not self.over:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=10) as answer:
+                    self.answers.append(answer.read().decode().strip())
+            except OSError as problem:
+                self.failures.append(repr(problem))
+            time.sleep(0.002)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        wait_for(lambda: len(self.answers) > 10, "the first answers")
+        return self
+
+    def __exit__(self, *_):
+        self.over = True
+        for thread in self.threads:
+            thread.join()
+
+    def expect(self, *versions):
+        assert not self.failures, f"{len(self.failures)} of {len(self.answers)} failed: {self.failures[:3]}"
+        seen = {answer.split()[1] for answer in self.answers}
+        assert seen == set(versions), seen
+
+
+def evidence(site, order, step, host="web1"):
+    return [e.get("detail", {}) for e in site.events() if e["type"] == "step.done" and e["order"] == order
+            and e["step"] == step and e["host"] == host]
+
+
+@test(hosts=2)
+def no_request_fails_while_two_hosts_are_upgraded(site):
+    site.install("1.0")
+    balancer = Haproxy(site)
+    with Client(balancer.port) as client:
+        site.run("run", site.plan(site.package("2.0"), soak="1s", traffic=balancer.plan()))
+        time.sleep(0.3)
+    client.expect("1.0", "2.0")
+    site.expect("2.0")
+    assert balancer.servers() == {"web1": ("UP", 100), "web2": ("UP", 100)}
+    assert site.steps("switch", "web2")[-9:] == ["ready", "arm", "drain", "stop", "final_copy", "activate", "start",
+                                                 "probe", "readmit"]
+    assert evidence(site, "switch", "drain")[0]["connections_left"] == 0
+
+
+@test(hosts=2)
+def no_request_fails_while_a_bad_version_is_put_back(site):
+    site.install("1.0")
+    balancer = Haproxy(site)
+    plan = site.document(site.package("2.0", "failing"), traffic=balancer.plan())
+    plan["health"][0]["deadline"] = "1s"
+    with Client(balancer.port) as client:
+        site.run("run", site.write(plan), status=4)
+        time.sleep(0.3)
+    client.expect("1.0")
+    site.expect("1.0")
+    assert balancer.servers() == {"web1": ("UP", 100), "web2": ("UP", 100)}
+    assert site.steps("rollback")[-1] == "finish" and "readmit" in site.steps("rollback")
+
+
+@test(hosts=2)
+def no_request_fails_while_an_accepted_version_is_rolled_back(site):
+    site.install("1.0")
+    balancer = Haproxy(site)
+    site.run("run", site.plan(site.package("2.0"), traffic=balancer.plan()))
+    with Client(balancer.port) as client:
+        site.run("rollback", site.change())
+        time.sleep(0.3)
+    client.expect("1.0", "2.0")
+    site.expect("1.0")
+
+
+@test(hosts=2)
+def no_request_fails_behind_nginx(site):
+    site.install("1.0")
+    balancer = Nginx(site)
+    before = balancer.file.read_text()
+    with Client(balancer.port) as client:
+        site.run("run", site.plan(site.package("2.0"), soak="1s", traffic=balancer.plan()))
+        time.sleep(0.3)
+    client.expect("1.0", "2.0")
+    site.expect("2.0")
+    assert balancer.file.read_text() == before
+
+
+@test(hosts=2)
+def no_request_fails_when_upkeep_dies_and_goes_on(site):
+    """Killed while it waits for connections to end, which a client holds open."""
+    site.install("1.0")
+    balancer = Haproxy(site)
+    plan = site.plan(site.package("2.0"), traffic=balancer.plan(drain_timeout="30s"))
+    with Client(balancer.port) as client:
+        with held_connection(balancer):
+            run = site.start("run", plan)
+            site.wait_event("step.started", step="drain")
+            wait_for(lambda: balancer.servers()["web1"][0] == "DRAIN", "the drain")
+            run.signal(signal.SIGKILL)
+            run.end()
+        site.run("run", plan)
+        time.sleep(0.3)
+    client.expect("1.0", "2.0")
+    site.expect("2.0")
+    assert balancer.servers() == {"web1": ("UP", 100), "web2": ("UP", 100)}
+
+
+class held_connection:
+    """A request to web1 that the balancer has begun and cannot end: its body never comes."""
+
+    def __init__(self, balancer):
+        self.balancer = balancer
+
+    def __enter__(self):
+        self.balancer.ask("set server web/web2 state maint")
+        self.line = socket.create_connection(("127.0.0.1", self.balancer.port))
+        self.line.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nx")
+        time.sleep(0.3)
+        self.balancer.ask("set server web/web2 state ready")
+        return self
+
+    def __exit__(self, *_):
+        self.line.close()
+
+
+@test(hosts=2)
+def a_drain_that_is_cut_off_and_given_up_is_undone(site):
+    site.install("1.0")
+    balancer = Haproxy(site)
+    pid = site.pid()
+    with held_connection(balancer):
+        run = site.start("run", site.plan(site.package("2.0"), traffic=balancer.plan(drain_timeout="30s")))
+        wait_for(lambda: balancer.servers()["web1"][0] == "DRAIN", "the drain")
+        run.signal(signal.SIGKILL)
+        run.end()
+    site.run("abort", site.change())
+    site.expect("1.0")
+    assert site.pid() == pid, "the service was stopped, though nothing had happened to it"
+    assert balancer.servers() == {"web1": ("UP", 100), "web2": ("UP", 100)}
+
+
+@test(hosts=2)
+def no_request_fails_when_a_host_rolls_back_by_itself(site):
+    """Its guard knows the balancer too."""
+    site.install("1.0")
+    balancer = Haproxy(site)
+    plan = site.document(site.package("2.0"), soak="2s", traffic=balancer.plan(drain_timeout="1s"))
+    plan["rollout"]["confirm_deadline"] = "7s"
+    plan["health"][0]["deadline"] = "3s"
+    with Client(balancer.port) as client:
+        run = site.start("run", site.write(plan))
+        site.wait_event("stage.soaking")
+        run.signal(signal.SIGKILL)
+        run.end()
+        wait_for(lambda: site.current() == "1.0", "the guard")
+        wait_for(lambda: balancer.servers()["web1"] == ("UP", 100), "its return")
+        time.sleep(0.5)
+    client.expect("1.0", "2.0")
+    site.expect("1.0")
+
+
+@test(hosts=2)
+def a_canary_has_little_weight_until_it_is_confirmed(site):
+    site.install("1.0")
+    balancer = Haproxy(site)
+    plan = site.document(site.package("2.0"), soak="3s", traffic=balancer.plan())
+    plan["rollout"]["strategy"] = "canary"
+    plan["rollout"]["stages"][0]["weight"] = "10%"
+    path = site.write(plan)
+    site.run("show", path).says("weight 10%", "state drain, then maint", "weight 100%")
+    run = site.start("run", path)
+    site.wait_event("stage.soaking")
+    assert balancer.servers() == {"web1": ("UP", 10), "web2": ("UP", 100)}
+    run.end(0)
+    assert balancer.servers() == {"web1": ("UP", 100), "web2": ("UP", 100)}
+    assert site.steps("confirm")[-2:] == ["weight", "confirm"] and "weight" not in site.steps("confirm", "web2")
+
+
+@test(hosts=2)
+def a_canary_that_is_put_back_has_its_whole_weight(site):
+    site.install("1.0")
+    balancer = Haproxy(site)
+    plan = site.document(site.package("2.0"), soak="60s", traffic=balancer.plan())
+    plan["rollout"]["strategy"] = "canary"
+    plan["rollout"]["stages"][0]["weight"] = "10%"
+    run = site.start("run", site.write(plan))
+    site.wait_event("stage.soaking")
+    site.run("abort", site.change())
+    run.end()
+    site.expect("1.0")
+    assert balancer.servers() == {"web1": ("UP", 100), "web2": ("UP", 100)}
+
+
+@test
+def the_only_server_is_not_taken_out(site):
+    site.install("1.0")
+    balancer, pid = Haproxy(site), site.pid()
+    package = site.package("2.0")
+    site.run("check", site.plan(package, traffic=balancer.plan()), status=3).says("nobody else serves")
+    site.run("run", site.plan(package, traffic=balancer.plan()), status=3).says("last_server: drain")
+    assert site.pid() == pid
+    site.run("run", site.plan(package, traffic=balancer.plan(last_server="drain")))
+    site.expect("2.0")
+    assert balancer.servers() == {"web1": ("UP", 100)}
+
+
+@test(hosts=2)
+def a_balancer_that_is_gone_ends_the_switch_before_the_service_stops(site):
+    site.install("1.0")
+    balancer, pid = Haproxy(site), site.pid()
+    plan = site.plan(site.package("2.0"), traffic=balancer.plan())
+    site.run("run", plan, "--prepare-only", status=None)
+    balancer.end()
+    site.run("run", plan, status=4).says("cannot take web1 out of traffic")
+    site.expect("1.0")
+    assert site.pid() == pid, "the service was stopped"
+
+
+@test(hosts=2)
+def a_balancer_that_is_gone_does_not_keep_the_old_version_away(site):
+    site.install("1.0")
+    balancer = Haproxy(site)
+    run = site.start("run", site.plan(site.package("2.0"), soak="60s", traffic=balancer.plan(drain_timeout="1s")))
+    site.wait_event("stage.soaking")
+    run.signal(signal.SIGINT)
+    run.end(130)
+    balancer.end()
+    site.run("abort", site.change(), status=5).says("the old version runs, but gets no traffic", "upkeep rollback")
+    site.expect("1.0", host=0)
+    assert "HAProxy at" in evidence(site, "rollback", "drain")[0]["warning"]
+    balancer.begin()
+    site.run("rollback", site.change(), "--yes")
+    site.expect("1.0")
+    assert balancer.servers() == {"web1": ("UP", 100), "web2": ("UP", 100)}
+
+
+@test(hosts=2)
+def a_first_installation_comes_into_traffic_when_it_is_healthy(site):
+    other = site.ports[1]
+    site.run("run", site.plan(site.package("0.9")))
+    balancer = Haproxy(site)
+    site.run("rollback", site.change(), "--yes", status=None)
+    assert served(other) is None
+    plan = site.plan(site.package("1.0"), traffic=balancer.plan())
+    site.run("run", plan)
+    site.expect("1.0")
+    assert "drain" not in site.steps("switch") and site.steps("switch")[-1] == "readmit"
+    assert balancer.servers() == {"web1": ("UP", 100), "web2": ("UP", 100)}
+
+
+if __name__ == "__main__":
+    main(2)
