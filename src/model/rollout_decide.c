@@ -165,10 +165,12 @@ static int64_t order_until_ms(const Rollout *rollout, const RolloutHost *host) {
 }
 
 static bool decide_lost(Decision *decision) {
-    if (decision->now_ms - decision->rollout->watch_from_ms < FINDING_MS) return false;
+    bool found = decision->now_ms - decision->rollout->watch_from_ms >= FINDING_MS;
     for (size_t i = 0; i < decision->rollout->host_count; i++) {
         const RolloutHost *host = &decision->rollout->hosts[i];
-        if (!host->order_open || decision->now_ms < order_until_ms(decision->rollout, host)) continue;
+        if (!host->order_open) continue;
+        bool late = found && decision->now_ms >= order_until_ms(decision->rollout, host);
+        if (!late && !host->silent) continue;
         decided_host(decision, "host.lost", host);
         return true;
     }
