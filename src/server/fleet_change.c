@@ -30,7 +30,8 @@ static int check_paths(const Plan *plan, Error *error) {
 
 static int check_hosts(const Plan *plan, const Inventory *inventory, Error *error) {
     for (size_t i = 0; i < plan->hosts.count; i++) {
-        const char *name = plan->hosts.items[i].name;
+        const char *name = plan->hosts.items[i].name; /* NULL: the row selects hosts */
+        if (!name) continue;
         const InventoryHost *host = inventory_host(inventory, name);
         if (host && host->state == INVENTORY_JOINED) continue;
         error_set(error, ERROR_INVALID, "the host %s has not joined this controller", name);
@@ -41,8 +42,8 @@ static int check_hosts(const Plan *plan, const Inventory *inventory, Error *erro
 
 static int expand(Fleet *fleet, Arena *arena, const Plan *plan, Plan **out, Error *error) {
     const Inventory *inventory = fleet_inventory(fleet);
-    int result = inventory_expand(arena, plan, inventory, out, error);
-    if (result == 0) result = check_hosts(*out, inventory, error);
+    int result = check_hosts(plan, inventory, error); /* before anybody misses its variables */
+    if (result == 0) result = inventory_expand(arena, plan, inventory, out, error);
     fleet_inventory_end(fleet);
     return result;
 }
@@ -56,7 +57,10 @@ int fleet_compile(Fleet *fleet, const FleetOpening *opening, Arena *arena, Plan 
         return -1;
     const char *slash = strrchr(settled->package.file, '/');
     const char *wanted = opening->package ? opening->package : slash + 1;
-    if (depot_find(fleet->depot, arena, wanted, &found, error) < 0) return -1;
+    if (depot_find(fleet->depot, arena, wanted, &found, error) < 0) {
+        if (!opening->service || !opening->version) return -1;
+        found = (DepotPackage){.service = opening->service, .version = opening->version, .name = wanted};
+    }
     if (strcmp(found.service, settled->service.name) != 0)
         return error_set(error, ERROR_INVALID, "%s: the package is of the service %s, the plan of %s",
                          opening->file, found.service, settled->service.name);
@@ -83,6 +87,9 @@ static int write_control(void *context, const Rollout *rollout, Error *error) {
     if (controlling->ended && rollout->outcome != OUTCOME_SUCCEEDED && rollout->outcome != OUTCOME_FAILED)
         return error_set(error, ERROR_REFUSED, "%s has ended as “%s” already: there is nothing to roll back",
                          rollout->change, rollout_outcome_text(rollout->outcome));
+    if (rollout_check_control(rollout, controlling->verb, json_get_text(controlling->fields, "host", NULL),
+                              error) < 0)
+        return -1;
     Fleet *fleet = controlling->fleet;
     pthread_mutex_lock(&fleet->write_lock);
     int result = engine_control(fleet->journal, rollout, controlling->verb, controlling->by, controlling->why,

@@ -30,6 +30,19 @@ static bool fits(const char *pattern, const char *path, Arena *arena, const char
     return !*pattern && !*path;
 }
 
+bool controller_route(size_t number, ControllerRoute *out) {
+    static const char *const needs[] = {
+        [ACCESS_ANYONE] = "anyone",   [ACCESS_HOST] = "host",       [ACCESS_READ] = "read",
+        [ACCESS_OPERATE] = "operate", [ACCESS_APPROVE] = "approve", [ACCESS_ADMINISTER] = "administer"};
+    for (size_t t = 0; route_tables[t]; t++)
+        for (const Route *route = route_tables[t]; route->method; route++) {
+            if (number-- > 0) continue;
+            *out = (ControllerRoute){route->method, route->pattern, needs[route->need], route->summary};
+            return true;
+        }
+    return false;
+}
+
 /* NULL: no such path (*other false), or none with that method (*other true). */
 static const Route *find(const char *method, const char *path, Arena *arena, const char **parameters,
                          bool *other) {
@@ -67,11 +80,16 @@ static const char *kind_of(const Error *error) {
     return kinds[error->kind];
 }
 
-static int answer_error(RouteCall *call, int status, const Error *error) {
+json_t *route_error(const Error *error) {
     json_t *json = json_object();
     json_set_text(json, "error", error->en);
     json_set_text(json, "error_zh", error->zh);
     json_set_text(json, "kind", kind_of(error));
+    return json;
+}
+
+static int answer_error(RouteCall *call, int status, const Error *error) {
+    json_t *json = route_error(error);
     if (status == 429) {
         char seconds[24];
         snprintf(seconds, sizeof seconds, "%lld", (long long)(call->access.retry_ms / 1000 + 1));

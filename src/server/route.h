@@ -35,6 +35,8 @@ extern const Route *const route_tables[]; /* all of them, NULL-ended */
 int route_handle(void *context, ServerRequest *request);
 
 void route_answer(RouteCall *call, int status, json_t *json); /* takes `json` over */
+/* {"error", "error_zh", "kind"}: a new reference, for whoever answers a parked request. */
+json_t *route_error(const Error *error);
 /* The body as a JSON object; a new reference. */
 int route_body(RouteCall *call, json_t **out, Error *error);
 /* A parameter of the query as a number of at least 0. */

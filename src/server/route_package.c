@@ -75,22 +75,19 @@ static int publish_now(const Publishing *publishing, Error *error) {
 static void *publish_in_thread(void *argument) {
     Publishing *publishing = argument;
     Error error = {0};
-    JSON_AUTO answer = json_object();
     BUFFER_AUTO body = {0};
-    int result = publish_now(publishing, &error);
-    if (result < 0) {
-        json_set_text(answer, "error", error.en);
-        json_set_text(answer, "error_zh", error.zh);
+    int status = 201;
+    JSON_AUTO answer = NULL;
+    if (publish_now(publishing, &error) < 0) {
+        answer = route_error(&error);
+        status = error.kind == ERROR_SYSTEM ? 500 : 409;
     } else {
+        answer = json_object();
         json_set_text(answer, "sha256", publishing->sha256);
     }
     FREE_AUTO char *text = json_text(answer);
     buffer_text_append(&body, text);
-    server_answer_parked(publishing->server, publishing->ticket,
-                         result == 0                  ? 201
-                         : error.kind == ERROR_SYSTEM ? 500
-                                                      : 409,
-                         "application/json", &body);
+    server_answer_parked(publishing->server, publishing->ticket, status, "application/json", &body);
     controller_leave(publishing->controller);
     free(publishing);
     return NULL;
