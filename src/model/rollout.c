@@ -230,7 +230,7 @@ static bool fold_step_started(Fold *fold) {
 static bool fold_health(Fold *fold) {
     if (!fold->host) return false;
     const char *verdict = json_get_text(fold->event, "verdict", "");
-    fold->host->health_ms = fold->time_ms;
+    fold->host->health_ms = fold->time_ms - json_get_integer(fold->event, "age_ms", 0); /* when it was seen */
     if (fold->host->health == VERDICT_FAIL) return true;
     fold->host->health = strcmp(verdict, "pass") == 0   ? VERDICT_PASS
                          : strcmp(verdict, "fail") == 0 ? VERDICT_FAIL

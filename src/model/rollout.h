@@ -101,7 +101,7 @@ typedef struct RolloutHost {
     size_t switch_rank;   /* 1 for the first one switched … */
     int batch;            /* in its stage, from 1; 0: not yet */
     Verdict health;
-    int64_t health_ms;     /* of the last report; 0: none */
+    int64_t health_ms;     /* of the last report: when it was seen on the host; 0: none */
     int64_t report_number; /* of its last report; 0: it does not count them */
     int64_t heard_ms;      /* of its last answer, or since when an engine listens */
     int64_t confirm_by_ms; /* when it rolls back by itself; 0: not armed */

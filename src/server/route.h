@@ -41,5 +41,7 @@ json_t *route_error(const Error *error);
 int route_body(RouteCall *call, json_t **out, Error *error);
 /* A parameter of the query as a number of at least 0. */
 int route_number(RouteCall *call, const char *name, int64_t fallback, int64_t *out, Error *error);
+/* 429: too many wrong ones came from that address. */
+int route_hold_off(RouteCall *call, Error *error);
 /* The name of whoever asks, for the journal. */
 const char *route_who(const RouteCall *call);

@@ -108,15 +108,19 @@ static int publish(RouteCall *call, Error *error) {
     Publishing *publishing = calloc(1, sizeof *publishing);
     if (!publishing) abort();
     publishing->controller = call->controller;
-    publishing->server = call->controller->server;
+    publishing->server = server_request_server(call->request);
     snprintf(publishing->sha256, sizeof publishing->sha256, "%s", call->parameters[0]);
     snprintf(publishing->name, sizeof publishing->name, "%s", name);
     snprintf(publishing->by, sizeof publishing->by, "%s", route_who(call));
+    if (!controller_enter(call->controller)) {
+        free(publishing);
+        return error_set(error, ERROR_INTERRUPTED, "the server is stopping");
+    }
     if (server_park(call->request, PUBLISH_WAIT_MS, 503, &publishing->ticket, error) < 0) {
+        controller_leave(call->controller);
         free(publishing);
         return -1;
     }
-    controller_enter(call->controller);
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     if (pthread_create(&thread, &detached, publish_in_thread, publishing) != 0) abort();

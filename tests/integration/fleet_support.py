@@ -27,7 +27,8 @@ import time
 import urllib.parse
 from pathlib import Path
 
-from support import PROGRAM, RUN_SECONDS, Ports, Result, Skip, main, served, test, wait_for
+from support import PROGRAM, RUN_SECONDS, Ports, Result, Skip, main, served, test
+from support import wait_for as wait_seconds_for
 
 UPKEEPD = str(Path(PROGRAM).with_name("upkeepd"))
 AGENT = str(Path(PROGRAM).with_name("upkeep-agent"))
@@ -37,6 +38,10 @@ LOG_LINES = 25      # of each log, when a test failed
 
 __all__ = ["AGENT", "UPKEEPD", "WAIT_SECONDS", "Answer", "Client", "Fleet", "Ports", "Skip", "chance", "contextlib",
            "fleet_test", "main", "served", "wait_for"]
+
+
+def wait_for(truth, what, seconds=WAIT_SECONDS):
+    return wait_seconds_for(truth, what, seconds)
 
 
 def chance(seed):
@@ -136,10 +141,11 @@ class Daemon:
 class Fleet:
     """`join`: all hosts have joined and their agents run. `ask`: the admin's Client."""
 
-    def __init__(self, site, hosts, join=True, serve=(), address="127.0.0.1"):
+    def __init__(self, site, hosts, join=True, serve=(), address="127.0.0.1", name="controller"):
         self.site, self.folder, self.count, self.address = site, site.folder, hosts, address
         self.names = [f"web{i + 1}" for i in range(hosts)]
-        self.state, self.port, self.serve = site.folder / "controller", Ports.take(), [str(w) for w in serve]
+        self.name, self.state, self.port = name, site.folder / name, Ports.take()
+        self.serve = [str(w) for w in serve]
         self.agents, self.controller, self.ask, self.changes = {}, None, None, []
         self.joins = join
 
@@ -152,7 +158,7 @@ class Fleet:
     def begin(self):
         self.state.mkdir(mode=0o700, exist_ok=True)
         self.run(UPKEEPD, "trust", "add", self.folder / "release.pub", "--state", self.state)
-        self.controller = Daemon("controller", self.folder, self.serve_words(), self.site.environment(),
+        self.controller = Daemon(self.name, self.folder, self.serve_words(), self.site.environment(),
                                  self.controller_before())
         self.start_controller()
         token = self.run(UPKEEPD, "user", "add", "admin", "--role", "admin", "--state", self.state).out.split()[0]
@@ -169,7 +175,7 @@ class Fleet:
     def start_controller(self):
         """Begin it; it listens when this returns."""
         self.controller.start()
-        wait_for(lambda: self.is_listening() or not self.controller.runs(), "the controller to listen", WAIT_SECONDS)
+        wait_for(lambda: self.is_listening() or not self.controller.runs(), "the controller to listen")
         assert self.controller.runs(), self.controller.tail()
 
     def is_listening(self):
@@ -187,7 +193,7 @@ class Fleet:
     # ---- hosts
 
     def agent_state(self, name):
-        return self.folder / "agents" / name
+        return self.folder / ("agents" if self.name == "controller" else f"agents-of-{self.name}") / name
 
     def invite(self, name, **body):
         i = self.names.index(name) if name in self.names else 0
@@ -222,18 +228,28 @@ class Fleet:
     def wait_agents(self, *names):
         for name in names or self.names:
             daemon = self.agents[name]
-            wait_for(lambda d=daemon: "agent.started" in d.text() or not d.runs(), f"{name} to begin", WAIT_SECONDS)
+            wait_for(lambda d=daemon: "agent.started" in d.text() or not d.runs(), f"{name} to begin")
             assert daemon.runs(), daemon.tail()
 
     def identity(self, name):
         """Key and certificates of a host, in one file, for a Client of a test's own."""
         return self.agent_state(name) / "identity" / "identity.pem"
 
+    def request(self):
+        """A request for a certificate, as an agent makes one."""
+        key, out = self.folder / "request.key", self.folder / "request.pem"
+        self.run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key,
+                 "-subj", "/CN=request", "-out", out)
+        return out.read_text()
+
     def as_host(self, name):
         return self.client(certificate=self.identity(name))
 
     def host(self, name):
         return self.ask.get(f"/api/v1/hosts/{name}").json
+
+    def root_of(self, name):
+        return self.site.roots[self.names.index(name)]
 
     def take_port(self):
         return Ports.take()
@@ -268,7 +284,7 @@ class Fleet:
         document = self.site.document(package, **parts)
         names = hosts or self.names
         document["package"] = {"file": Path(package).name, "trust": ["release.pub"]}
-        document["hosts"] = [{"name": name, "root": str(self.folder / name)} for name in names]
+        document["hosts"] = [{"name": name, "root": str(self.root_of(name))} for name in names]
         if "rollout" not in parts:
             rollout = document["rollout"]
             rollout["stages"] = stages or [{"name": "pilot", "hosts": 1, "soak": soak},

@@ -146,7 +146,7 @@ def rolled_back_after_success_everybody_has_the_old_version(fleet):
     change = fleet.upgrade("2.0")
     fleet.expect("2.0")
     fleet.control(change, "rollback", why="slower than before")
-    wait_for(lambda: fleet.look(change).get("outcome") == "rolled_back", "the rollback's end", 150)
+    wait_for(lambda: fleet.look(change).get("outcome") == "rolled_back", "the rollback's end")
     fleet.expect("1.0")
     fleet.control(change, "rollback", status=409).says("nothing to roll back")
     fleet.upgrade("3.0")
@@ -169,7 +169,7 @@ def prepared_only_nothing_is_switched_until_it_is_resumed(fleet):
     fleet.install("1.0")
     pids = [fleet.site.pid(i) for i in range(3)]
     change = fleet.open(fleet.document(fleet.package("2.0")), prepare_only=True)
-    wait_for(lambda: fleet.look(change)["state"] == "paused", "everything to be prepared", 150)
+    wait_for(lambda: fleet.look(change)["state"] == "paused", "everything to be prepared")
     assert {h["state"] for h in fleet.look(change)["hosts"]} == {"prepared"}
     assert [fleet.site.pid(i) for i in range(3)] == pids
     fleet.expect("1.0")
@@ -334,7 +334,7 @@ def packages_are_served_in_ranges_to_hosts_alone(fleet):
 def what_was_fetched_and_kept_is_not_fetched_again(fleet):
     file = fleet.package("1.0", files={"big": os.urandom(1 << 20)})
     change = fleet.open(fleet.document(file), prepare_only=True)
-    wait_for(lambda: fleet.look(change)["state"] == "paused", "everything to be prepared", 150)
+    wait_for(lambda: fleet.look(change)["state"] == "paused", "everything to be prepared")
     sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
     kept = fleet.agent_state("web1") / "packages" / sha256
     assert kept.read_bytes() == file.read_bytes()

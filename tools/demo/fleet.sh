@@ -5,18 +5,7 @@ old=3.1.15 new=4.0.9 broken=4.0.10
 room=$demo/fleet
 hosts=(web1 web2 web3 web4 web5)
 base=18900
-taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 port_of() { echo $((base + ${1#web})); }
-
-choose_ports() {
-    local i
-    for i in 0 1 2 3 4 5; do
-        taken $((base + i)) || continue
-        base=$((base + 10))
-        choose_ports
-        return
-    done
-}
 
 # Programs of this demo that run on; each leaves its process id in a file of its own.
 stop_program() { # FILE
@@ -29,13 +18,8 @@ stop_program() { # FILE
 }
 
 stop_services() {
-    local host pid
-    for host in "${hosts[@]}"; do
-        pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$room/$host/srv/.upkeep/service.pid" 2>/dev/null || true)
-        if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$room/$host/srv" ]; then
-            kill "$pid" && timeout 30 tail -s 0.1 -f --pid="$pid" /dev/null || true
-        fi
-    done
+    local host
+    for host in "${hosts[@]}"; do stop_service "$room/$host/srv"; done
 }
 
 stop_all() {
@@ -158,7 +142,7 @@ tools/packages build demo
 ./build
 mkdir -p "$demo"
 stop_all
-choose_ports
+choose_ports 5
 rm -rf "$room" && mkdir -p "$room"
 fetch $old && fetch $new
 cd "$room"
