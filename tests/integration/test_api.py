@@ -120,9 +120,6 @@ class Api:
         connection.close()
         return kinds
 
-    def refused_to(self, client, method, path, status, body=None):
-        self(method, path, status, body, client)
-
 
 # ---- one part of the API each
 
@@ -155,6 +152,7 @@ def ask_hosts(api):
     api("POST", f"{hosts}/-/invite", 400, {})
     api("DELETE", f"{hosts}/web1", 409)
     api("DELETE", f"{hosts}/test1", 200)
+    api("DELETE", f"{hosts}/test1", 404)
     api("POST", f"{hosts}/nobody/revoke", 404, {})
     api("GET", "/api/v1/drift?one=test&other=production", 200)
     api("GET", "/api/v1/drift?one=test", 400)
@@ -260,7 +258,8 @@ def ask_as_host(api, change, sha256):
     api("POST", f"{agent}/join", 400, {"request": "please", "token": "upk1"}, nobody)
     api("POST", f"{agent}/changes/{change}/reports", 200, {"reports": []}, host)
     api("POST", f"{agent}/changes/{change}/reports", 400, {"reports": "nothing new"}, host)
-    api("GET", f"{agent}/changes/{change}", 400, client=host)
+    api("GET", f"{agent}/changes/{change}", 200, client=host)
+    api("GET", "/agent/v1/changes/CHG-1999-0001", 400, client=host)
     api("GET", f"{agent}/packages/{sha256}", 200, client=host)
     api("GET", f"{agent}/packages/{sha256}", 206, client=host, headers={"Range": "bytes=10-19"})
     api("GET", f"{agent}/packages/{sha256}", 416, client=host, headers={"Range": "bytes=99999999-"})
