@@ -43,8 +43,7 @@ typedef struct Agent {
 static int accept_answer(const Home *home, const json_t *answer, const Digest *pin, Arena *arena,
                          const char **name, Error *error) {
     const char *certificate = json_get_text(answer, "certificate", "");
-    /* A renewal never changes whom this host believes. */
-    const char *authority = pin ? json_get_text(answer, "authority", NULL) : NULL;
+    const char *authority = pin ? json_get_text(answer, "authority", "") : NULL; /* a renewal changes none */
     IdentityAnswer identity = {.certificate = certificate,
                                .certificate_size = strlen(certificate),
                                .authority = authority,
@@ -84,7 +83,7 @@ static int load_identity(Agent *agent, Identity **out, Error *error) {
     if (identity_load(folder, out, error) == 0) return 0;
     if (error && error->number == ENOENT) {
         error_set(error, ERROR_INVALID, "this host has not joined a fleet");
-        error_hint(error, "“upkeep-agent join TOKEN --server URL” does, with a token of the controller's");
+        error_hint(error, "“upkeep-agent join URL” does, with a token of the controller's");
     }
     return -1;
 }
@@ -139,10 +138,12 @@ static int take_up_changes(Agent *agent, Error *error) {
     StringList changes;
     if (home_changes(agent->spec->home, agent->arena, &changes, error) < 0) return -1;
     for (size_t i = 0; i < changes.count; i++) {
-        JSON_AUTO document = NULL; /* without one nothing was done yet */
-        if (home_document_load(agent->spec->home, changes.items[i], &document, NULL) == 0)
+        JSON_AUTO document = NULL;
+        Error missing = {0};
+        bool there = home_document_load(agent->spec->home, changes.items[i], &document, &missing) == 0;
+        if (there || missing.number != ENOENT)
             need_worker(agent, changes.items[i]);
-        else
+        else /* nothing was done yet */
             home_forget_change(agent->spec->home, changes.items[i], NULL);
     }
     return 0;
@@ -187,6 +188,15 @@ static bool is_listed(const json_t *changes, const char *change) {
     return false;
 }
 
+/* One that came to its end just now makes place for another. */
+static void give(Agent *agent, const char *change, const json_t *item) {
+    Worker *worker = need_worker(agent, change);
+    if (!worker || worker_give(worker, item)) return;
+    drop_finished(agent);
+    worker = need_worker(agent, change);
+    if (worker) worker_give(worker, item);
+}
+
 static int obey(Agent *agent, const json_t *answer, Error *error) {
     const json_t *work = json_object_get(answer, "work"), *changes = json_object_get(answer, "changes");
     size_t index;
@@ -196,10 +206,7 @@ static int obey(Agent *agent, const json_t *answer, Error *error) {
     json_array_foreach(changes, index, name) if (!json_is_string(name)) return error_set(
         error, ERROR_SYSTEM, "the controller's answer makes no sense");
     drop_finished(agent); /* those whose next order is in this very answer are begun anew */
-    json_array_foreach(work, index, item) {
-        Worker *worker = need_worker(agent, json_get_text(item, "change", ""));
-        if (worker) worker_give(worker, item);
-    }
+    json_array_foreach(work, index, item) { give(agent, json_get_text(item, "change", ""), item); }
     for (size_t i = 0; i < agent->worker_count; i++)
         if (!is_listed(changes, worker_change(agent->workers[i]))) worker_release(agent->workers[i]);
     const char *seen = json_get_text(answer, "seen", NULL);

@@ -55,6 +55,7 @@ static void collect(Agent *agent) {
         json_t *report = json_object();
         json_set_integer(report, "number", ++agent->last);
         json_object_set(report, "event", event);
+        json_set_integer(report, "put_ms", agent->fleet->now_ms);
         json_array_append_new(agent->outbox, report);
         json_array_append(agent->history, event);
     }
@@ -70,8 +71,11 @@ static void forget_heard(Agent *agent, int64_t heard) {
 
 static void tell_some(Agent *agent, size_t from, size_t max) {
     json_t *letter = json_object(), *reports = json_array();
-    for (size_t i = from; i < json_array_size(agent->outbox) && i < from + max; i++)
-        json_array_append(reports, json_array_get(agent->outbox, i));
+    for (size_t i = from; i < json_array_size(agent->outbox) && i < from + max; i++) {
+        json_t *report = json_copy(json_array_get(agent->outbox, i));
+        json_set_integer(report, "age_ms", agent->fleet->now_ms - json_get_integer(report, "put_ms", 0));
+        json_array_append_new(reports, report);
+    }
     json_object_set_new(letter, "reports", reports);
     agent->telling = ++agent->question;
     agent->told_ms = agent->fleet->now_ms;

@@ -47,12 +47,15 @@ static void happen(Case *at, const char *type, const char *host) {
     fold(at, event);
 }
 
-static void report(Case *at, const char *host, const char *verdict) {
+static void report_aged(Case *at, const char *host, const char *verdict, int64_t age_ms) {
     JSON_AUTO event = rollout_event(at->rollout, "host.health", at->now_ms);
     json_set_text(event, "host", host);
     json_set_text(event, "verdict", verdict);
+    json_set_integer(event, "age_ms", age_ms);
     fold(at, event);
 }
+
+static void report(Case *at, const char *host, const char *verdict) { report_aged(at, host, verdict, 0); }
 
 /* Decide until nothing is decided; the types, each behind a blank. */
 static const char *decide(Case *at) {
@@ -113,6 +116,20 @@ static void test_confirms_only_after_the_soak_and_a_fresh_report(void **state) {
     assert_string_equal(decide(&at), ""); /* too early */
     at.now_ms += 2000;
     report(&at, "a", "pass");
+    assert_string_equal(decide(&at), " order.given:confirm:a");
+    arena_free(at.arena);
+}
+
+/* Seen before the soak began, and on its way since: it says nothing of the soak. */
+static void test_a_pass_that_comes_late_confirms_nobody(void **state) {
+    (void)state;
+    Case at = begin();
+    prepare_all(&at);
+    switch_host(&at, "a");
+    at.now_ms += 6000;
+    report_aged(&at, "a", "pass", 7000);
+    assert_string_equal(decide(&at), "");
+    report_aged(&at, "a", "pass", 500);
     assert_string_equal(decide(&at), " order.given:confirm:a");
     arena_free(at.arena);
 }
@@ -267,6 +284,26 @@ static void lose_host(Case *at) {
     assert_string_equal(decide(at), " host.lost:a rollout.failing:a order.given:rollback:b");
 }
 
+static void test_a_host_that_falls_silent_with_an_order_is_lost(void **state) {
+    (void)state;
+    Case at = begin();
+    decide(&at);
+    happen(&at, "host.silent", "a");
+    assert_non_null(strstr(decide(&at), "host.lost:a"));
+    assert_int_equal(rollout_host(at.rollout, "a")->state, HOST_LOST);
+    arena_free(at.arena);
+}
+
+static void test_a_host_that_falls_silent_without_an_order_is_not_lost_for_that(void **state) {
+    (void)state;
+    Case at = begin();
+    decide(&at);
+    happen(&at, "order.done", "a");
+    happen(&at, "host.silent", "a");
+    assert_null(strstr(decide(&at), "host.lost"));
+    arena_free(at.arena);
+}
+
 static void test_a_lost_host_that_is_heard_again_goes_back(void **state) {
     (void)state;
     Case at = begin();
@@ -357,6 +394,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_prepares_every_host_before_it_switches_one),
         cmocka_unit_test(test_confirms_only_after_the_soak_and_a_fresh_report),
+        cmocka_unit_test(test_a_pass_that_comes_late_confirms_nobody),
         cmocka_unit_test(test_commits_when_every_stage_has_passed),
         cmocka_unit_test(test_a_failed_preparation_refuses_and_switches_nothing),
         cmocka_unit_test(test_a_sick_host_takes_confirmed_ones_back_with_it),
@@ -366,6 +404,8 @@ int main(void) {
         cmocka_unit_test(test_a_long_commit_is_not_taken_for_sickness),
         cmocka_unit_test(test_a_failed_rollback_needs_a_person),
         cmocka_unit_test(test_a_pause_switches_nobody_but_still_confirms),
+        cmocka_unit_test(test_a_host_that_falls_silent_with_an_order_is_lost),
+        cmocka_unit_test(test_a_host_that_falls_silent_without_an_order_is_not_lost_for_that),
         cmocka_unit_test(test_a_lost_host_that_is_heard_again_goes_back),
         cmocka_unit_test(test_a_lost_host_is_tried_again_when_a_person_rolls_back),
         cmocka_unit_test(test_a_lost_host_says_why_in_both_languages),
