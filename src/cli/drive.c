@@ -40,7 +40,8 @@ const char *drive_store(const Cli *cli, Arena *arena, const Plan *plan) {
 static void print_failures(const Cli *cli, const Rollout *rollout) {
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        if (!host->rollback_failed && !host->kept && host->state != HOST_LOST) continue;
+        bool lost = host->state == HOST_LOST && !rollout_went_through(rollout);
+        if (!rollout_needs_person(host) && !lost) continue;
         const char *why =
             host->kept    ? cli_text(cli, "left on the new version, as the plan says; a person decides")
             : host->error ? (cli->language == LANGUAGE_ZH && host->error_zh ? host->error_zh : host->error)
@@ -54,6 +55,30 @@ static const char *reason(const Cli *cli, const Rollout *rollout) {
     return cli->language == LANGUAGE_ZH && rollout->reason_zh ? rollout->reason_zh : rollout->reason;
 }
 
+static void print_left_out(const Cli *cli, const Rollout *rollout) {
+    if (!rollout_went_through(rollout)) return;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        const char *why =
+            cli->language == LANGUAGE_ZH && host->left_out_zh ? host->left_out_zh : host->left_out;
+        if (rollout_is_left_out(host))
+            cli_print(cli, "  %s: %s, %s%s%s\n", host->name, cli_text(cli, words_host_part(host->part)),
+                      cli_text(cli, words_host_state(host->state)), why ? ": " : "", why ? why : "");
+    }
+}
+
+static void print_outcome(const Cli *cli, const Rollout *rollout, const char *outcome) {
+    size_t left_out = rollout_went_through(rollout) ? rollout_left_out(rollout) : 0;
+    const char *text = cli_text(cli, rollout->held ? "held for a person to decide" : words_outcome(outcome));
+    if (left_out == 0)
+        cli_print(cli, "%s: %s\n", rollout->change, text);
+    else
+        cli_print(cli,
+                  left_out == 1 ? "%s: %s; %zu host was left out\n" : "%s: %s; %zu hosts were left out\n",
+                  rollout->change, text, left_out);
+    print_left_out(cli, rollout);
+}
+
 static int exit_of(const Drive *drive, const Rollout *rollout) {
     switch (rollout->outcome) {
     case OUTCOME_SUCCEEDED: return 0;
@@ -64,6 +89,18 @@ static int exit_of(const Drive *drive, const Rollout *rollout) {
     case OUTCOME_NONE: break;
     }
     return rollout->held ? 5 : rollout->prepare_only ? 0 : 130;
+}
+
+/* What can be done about the one host whose fault it was. */
+static void hint_host(const Cli *cli, const Rollout *rollout) {
+    const RolloutHost *host = rollout_host(rollout, rollout->reason_host);
+    if (!host) return;
+    if (rollout_check_skip(rollout, host, NULL) == 0)
+        fprintf(stderr, cli_text(cli, "upkeep: “upkeep skip %s %s” first goes on without that host\n"),
+                rollout->change, host->name);
+    if (rollout_check_retry(rollout, host, NULL) == 0)
+        fprintf(stderr, cli_text(cli, "upkeep: “upkeep retry %s %s” first begins once more on it\n"),
+                rollout->change, host->name);
 }
 
 static int finish(const Drive *drive, const Rollout *rollout) {
@@ -79,14 +116,21 @@ static int finish(const Drive *drive, const Rollout *rollout) {
         fprintf(stderr, "upkeep: %s%s%s\n", rollout->reason_host ? rollout->reason_host : "",
                 rollout->reason_host ? ": " : "", reason(cli, rollout));
     print_failures(cli, rollout);
-    cli_print(cli, "%s: %s\n", rollout->change,
-              cli_text(cli, rollout->held ? "held for a person to decide" : words_outcome(outcome)));
+    print_outcome(cli, rollout, outcome);
     if (rollout->held) {
         fprintf(
             stderr,
             cli_text(cli,
                      "upkeep: decide with “upkeep resume %s”, “upkeep rollback %s” or “upkeep abort %s”\n"),
             rollout->change, rollout->change, rollout->change);
+        hint_host(cli, rollout);
+    } else if (rollout->outcome == OUTCOME_FAILED && rollout_went_through(rollout)) {
+        fprintf(stderr,
+                cli_text(
+                    cli,
+                    "upkeep: the other hosts run the new version; mend this by hand, or “upkeep rollback %s” "
+                    "puts the old version back everywhere\n"),
+                rollout->change);
     } else if (rollout->outcome == OUTCOME_FAILED) {
         fprintf(
             stderr,

@@ -159,6 +159,7 @@ static int run_engine(Course *course, bool prepare_only, Error *error) {
     if (rollout_ended(rollout)) return 0;
     HostLinkRemoteSpec remote = {.rollout = rollout,
                                  .clock = course->spec.clock,
+                                 .lost_after_ms = rollout->plan->rollout.lost_after_ms,
                                  .wake = on_wake,
                                  .heard = on_heard,
                                  .context = course};

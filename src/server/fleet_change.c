@@ -87,6 +87,9 @@ static int write_control(void *context, const Rollout *rollout, Error *error) {
     if (controlling->ended && rollout->outcome != OUTCOME_SUCCEEDED && rollout->outcome != OUTCOME_FAILED)
         return error_set(error, ERROR_REFUSED, "%s has ended as “%s” already: there is nothing to roll back",
                          rollout->change, rollout_outcome_text(rollout->outcome));
+    if (rollout_check_control(rollout, controlling->verb, json_get_text(controlling->fields, "host", NULL),
+                              error) < 0)
+        return -1;
     Fleet *fleet = controlling->fleet;
     pthread_mutex_lock(&fleet->write_lock);
     int result = engine_control(fleet->journal, rollout, controlling->verb, controlling->by, controlling->why,

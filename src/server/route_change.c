@@ -221,7 +221,7 @@ static int stream_all(RouteCall *call, Error *error) { return stream(call, NULL,
 
 /* ---- steering */
 
-static const char *const verbs[] = {"pause", "resume", "abort", "rollback", NULL};
+static const char *const verbs[] = {"pause", "resume", "abort", "rollback", "skip", "retry", NULL};
 
 static int steer(RouteCall *call, Error *error) {
     JSON_AUTO body = NULL;
@@ -231,13 +231,14 @@ static int steer(RouteCall *call, Error *error) {
     size_t i = 0;
     while (verbs[i] && strcmp(verbs[i], verb) != 0) i++;
     if (!verbs[i])
-        return error_set(error, ERROR_INVALID, "“verb” must be pause, resume, abort or rollback, not “%s”",
-                         verb);
+        return error_set(error, ERROR_INVALID,
+                         "“verb” must be pause, resume, abort, rollback, skip or retry, not “%s”", verb);
     bool restore = json_get_bool(body, "restore_data", false), keep = json_get_bool(body, "keep_data", false);
     if (restore && keep)
         return error_set(error, ERROR_INVALID, "“restore_data” and “keep_data” exclude each other");
     json_set_bool(fields, "restore_data", restore);
     json_set_bool(fields, "keep_data", keep);
+    json_set_text(fields, "host", json_get_text(body, "host", NULL)); /* of skip and retry */
     if (fleet_control(call->controller->fleet, call->parameters[0], verb, route_who(call),
                       json_get_text(body, "why", NULL), fields, error) < 0)
         return no_change(error);
@@ -254,7 +255,8 @@ const Route route_change[] = {
     {"GET", "/api/v1/changes/{change}", ACCESS_READ, show_change, "Where a change stands, host by host"},
     {"GET", "/api/v1/changes/{change}/events", ACCESS_READ, give_events, "Its events, from the journal"},
     {"GET", "/api/v1/changes/{change}/stream", ACCESS_READ, stream_change, "Its events as they happen"},
-    {"POST", "/api/v1/changes/{change}/control", ACCESS_OPERATE, steer, "Pause, resume, abort, roll back"},
+    {"POST", "/api/v1/changes/{change}/control", ACCESS_OPERATE, steer,
+     "Pause, resume, abort, roll back; skip or retry one host"},
     {"GET", "/api/v1/stream", ACCESS_READ, stream_all, "All events as they happen"},
     {0},
 };

@@ -363,7 +363,8 @@ class Fleet:
             i = self.names.index(name)
             assert self.site.current(i) == version, f"{name}: current is {self.site.current(i)}, not {version}"
             wanted = f"service {version} plain" if version else None
-            assert served(self.site.ports[i]) == wanted, f"{name} serves {served(self.site.ports[i])}, not {wanted}"
+            serves = self.served(name)
+            assert serves == wanted, f"{name} serves {serves}, not {wanted}"
 
     def served(self, name):
         return served(self.site.ports[self.names.index(name)])
