@@ -17,7 +17,8 @@ void swarm_note(Span *span) {
 }
 
 bool swarm_has_errand(const Swarm *swarm, const Agent *agent) {
-    if (agent->token) return true;
+    if (agent->token || !agent->seen[0])
+        return true; /* whoever calls says something: the server is not patient */
     if (agent->order.id[0] && !agent->answered) return swarm->answering; /* it would be busy with it */
     return swarm->wait_ms >= 0;
 }
@@ -37,7 +38,9 @@ static void request(Agent *agent, AgentErrand errand, const char *method, const 
 
 static void ask_work(const Swarm *swarm, Agent *agent) {
     char path[128];
-    int64_t most_ms = agent->switched && swarm->wait_ms > HEALTH_MS ? HEALTH_MS : swarm->wait_ms;
+    int64_t most_ms = swarm->wait_ms < 0                              ? 0
+                      : agent->switched && swarm->wait_ms > HEALTH_MS ? HEALTH_MS
+                                                                      : swarm->wait_ms;
     int64_t wait_ms = most_ms > 10 ? most_ms - random() % (most_ms / 5) : most_ms;
     snprintf(path, sizeof path, "/agent/v1/work?wait_ms=%" PRId64 "%s%s", wait_ms,
              agent->seen[0] ? "&seen=" : "", agent->seen);
