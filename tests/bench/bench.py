@@ -7,16 +7,21 @@
   memory     the most that is resident at a time
   simulate   100,000 imagined hosts through a staged rollout: one that succeeds and three of bad versions
   swarm      10,000 agents of one controller: memory, polls, an order to all of them, a rollout (--agents N)
+  verdict    from a failure in the journal to the order that puts the host back
+  fleet      20 hosts behind HAProxy, requests all the time: upgraded, failing half-way, the controller killed twice;
+             then beside a rolling playbook of Ansible
 """
 import argparse
 import datetime
 import os
 import platform
 import shutil
+import signal
 import sys
 from pathlib import Path
 
 import data
+import fleet
 import measure
 import swarm
 
@@ -258,8 +263,9 @@ def mark_simulate(table, rounds, work):
 
 
 MARKS = {"pack": mark_pack, "stage": mark_stage, "restore": mark_restore, "downtime": mark_downtime,
-         "memory": mark_memory, "simulate": mark_simulate, "swarm": swarm.mark_swarm}
-WITHOUT_DATA = {"simulate", "swarm"}
+         "memory": mark_memory, "simulate": mark_simulate, "swarm": swarm.mark_swarm,
+         "verdict": fleet.mark_verdict, "fleet": fleet.mark_fleet}
+WITHOUT_DATA = {"simulate", "swarm", "verdict", "fleet"}
 
 
 def main():
@@ -279,6 +285,7 @@ def main():
     for name in data.APPLICATIONS if set(options.names or MARKS) - WITHOUT_DATA else ():
         data.application(name)
     table = measure.Table()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: told to end"))
     print(f"{platform.system()} {platform.release()}, {len(os.sched_getaffinity(0))} processors; medians of "
           f"{options.rounds} rounds, sides in turn", flush=True)
     table.head()
