@@ -103,7 +103,8 @@ static void print_status_json(const Rollout *rollout) {
         json_set_text(row, "type", "host");
         json_set_text(row, "change", rollout->change);
         json_set_text(row, "host", host->name);
-        json_set_text(row, "stage", rollout->plan->rollout.stages.items[host->stage].name);
+        json_set_text(row, "stage", rollout_stage_name(rollout, host));
+        if (host->live) json_set_bool(row, "live", true);
         json_set_text(row, "state", host_state_text(host->state));
         json_set_text(row, "health", verdict_text(host->health));
         json_set_text(row, "error", host->error);
@@ -140,9 +141,8 @@ static void print_status(const Cli *cli, const Rollout *rollout) {
         if (cli->language == LANGUAGE_ZH && why_zh) why = why_zh;
         const char *part = cli_text(cli, words_host_part(host->part));
         cli_print(cli, "  %-12s %-12s %-14s %s%s%s\n", host->name,
-                  rollout->plan->rollout.stages.items[host->stage].name,
-                  cli_text(cli, words_host_state(host->state)), part, *part && why ? ": " : "",
-                  why ? why : "");
+                  host->live ? cli_text(cli, "live") : rollout_stage_name(rollout, host),
+                  cli_text(cli, words_host_now(host)), part, *part && why ? ": " : "", why ? why : "");
     }
 }
 

@@ -53,6 +53,8 @@ static int check_hosts(Cli *cli, Arena *arena, const SessionPlan *plan, size_t *
         Plan *own = NULL;
         Checking checking = {cli, plan->plan->hosts.items[i].name};
         size_t refused = 0;
+        if (plan_host_is_live(plan->plan, &plan->plan->hosts.items[i]))
+            continue; /* nothing is installed there */
         if (plan_for_host(arena, plan->plan, checking.host, plan->version, &own, error) < 0) return -1;
         PreflightSpec spec = {.plan = own,
                               .package = plan->package,
@@ -183,6 +185,18 @@ static void show_max_failed(const Cli *cli, size_t max_failed) {
         printf(cli_text(cli, "  of these, hosts that may fail and be left out: %zu\n"), max_failed);
 }
 
+static void show_take_over(const Cli *cli, const Plan *plan) {
+    BUFFER_AUTO names = {0};
+    char soak[QUANTITY_TEXT_SIZE];
+    if (!plan_is_blue_green(plan)) return;
+    for (size_t i = 0; i < plan->hosts.count; i++)
+        if (plan_host_is_live(plan, &plan->hosts.items[i]))
+            buffer_printf(&names, "%s%s", names.size ? ", " : "", plan->hosts.items[i].name);
+    cli_print(cli,
+              "\nTake-over: all of them go into traffic, then %s out of it; they stand by, watched for %s\n",
+              buffer_text(&names), quantity_duration_text(plan->rollout.take_over_soak_ms, soak));
+}
+
 static void show_plan(Cli *cli, Arena *arena, const SessionPlan *plan) {
     const Plan *whole = plan->plan;
     char digest[DIGEST_TEXT_SIZE], soak[QUANTITY_TEXT_SIZE];
@@ -209,6 +223,7 @@ static void show_plan(Cli *cli, Arena *arena, const SessionPlan *plan) {
                 show_host(cli, arena, plan, own);
         }
     }
+    show_take_over(cli, whole);
     show_rollback(cli, whole);
 }
 
@@ -243,6 +258,7 @@ static bool is_everywhere(const SessionPlan *plan, Arena *arena) {
         Plan *own = NULL;
         char current[RELEASE_VERSION_SIZE] = "";
         Digest digest = {{0}};
+        if (plan_host_is_live(plan->plan, &plan->plan->hosts.items[i])) continue;
         if (plan_for_host(arena, plan->plan, plan->plan->hosts.items[i].name, plan->version, &own, NULL) < 0)
             return false;
         if (release_installed(own->service.root, current, &digest, NULL) < 0) return false;
@@ -258,6 +274,7 @@ static int say_nothing_to_do(Cli *cli, const SessionPlan *plan, Arena *arena, Er
         const char *name = plan->plan->hosts.items[i].name;
         Plan *own = NULL;
         Installed found;
+        if (plan_host_is_live(plan->plan, &plan->plan->hosts.items[i])) continue;
         if (plan_for_host(arena, plan->plan, name, plan->version, &own, error) < 0 ||
             installed_act(own->service.root, INSTALLED_LOOK, &found, error) < 0)
             return -1;

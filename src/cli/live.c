@@ -120,10 +120,11 @@ static void draw_host(Live *live, Buffer *line, const Rollout *rollout, size_t i
         buffer_text_append(line, " ");
         draw_bar(live, line, shown, now_ms);
     } else {
-        const RolloutStage *stage = &rollout->stages[host->stage];
-        pad(line, cli_text(live->cli, words_host_state(host->state)), STEP_WIDTH);
+        const RolloutStage *stage = host->live ? NULL : &rollout->stages[host->stage];
+        pad(line, cli_text(live->cli, words_host_now(host)), STEP_WIDTH);
         char left[QUANTITY_TEXT_SIZE];
-        if (host->state == HOST_HEALTHY && stage->state == STAGE_SOAKING && stage->soak_until_ms > now_ms)
+        if (stage && host->state == HOST_HEALTHY && stage->state == STAGE_SOAKING &&
+            stage->soak_until_ms > now_ms)
             buffer_printf(line, cli_text(live->cli, " watched, %s left"),
                           quantity_duration_text(stage->soak_until_ms - now_ms, left));
     }
@@ -286,6 +287,19 @@ static void stage_passed(Live *live, const Rollout *rollout, const json_t *event
     live_say(live, event, GREEN, "stage %s passed", json_get_text(event, "stage", ""));
 }
 
+static void take_over(Live *live, const Rollout *rollout, const json_t *event) {
+    (void)rollout;
+    const char *type = json_get_text(event, "type", "");
+    char time[QUANTITY_TEXT_SIZE];
+    if (strcmp(type, "take_over.started") == 0)
+        live_say(live, event, BOLD, "take-over: the upgraded hosts go into traffic");
+    else if (strcmp(type, "take_over.soaking") == 0)
+        live_say(live, event, PLAIN, "take-over: the live hosts stand by; watched for %s",
+                 quantity_duration_text(json_get_integer(event, "soak_ms", 0), time));
+    else
+        live_say(live, event, GREEN, "take-over passed");
+}
+
 static void failing(Live *live, const Rollout *rollout, const json_t *event) {
     live_say(live, event, RED,
              rollout->switch_count ? "stopping, and putting back what was: %s"
@@ -335,13 +349,28 @@ static const struct {
     const char *type;
     void (*show)(Live *live, const Rollout *rollout, const json_t *event);
 } shows[] = {
-    {"rollout.started", opened},      {"step.done", step_done},       {"step.failed", step_failed},
-    {"batch.started", batch_started}, {"stage.soaking", soaking},     {"stage.passed", stage_passed},
-    {"rollout.failing", failing},     {"rollout.held", held},         {"rollout.paused", paused},
-    {"control.pause", paused},        {"control.resume", controlled}, {"control.abort", controlled},
-    {"control.rollback", controlled}, {"host.health", sick},          {"host.lost", lost},
-    {"host.rolled_back", by_itself},  {"host.left_out", left_out},    {"control.skip", controlled},
+    {"rollout.started", opened},
+    {"step.done", step_done},
+    {"step.failed", step_failed},
+    {"batch.started", batch_started},
+    {"stage.soaking", soaking},
+    {"stage.passed", stage_passed},
+    {"rollout.failing", failing},
+    {"rollout.held", held},
+    {"rollout.paused", paused},
+    {"control.pause", paused},
+    {"control.resume", controlled},
+    {"control.abort", controlled},
+    {"control.rollback", controlled},
+    {"host.health", sick},
+    {"host.lost", lost},
+    {"host.rolled_back", by_itself},
+    {"host.left_out", left_out},
+    {"control.skip", controlled},
     {"control.retry", controlled},
+    {"take_over.started", take_over},
+    {"take_over.soaking", take_over},
+    {"take_over.passed", take_over},
 };
 
 static void follow_step(Live *live, const Rollout *rollout, const json_t *event) {

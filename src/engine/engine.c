@@ -95,7 +95,7 @@ static void complete(const Engine *engine, const char *host, json_t *event) {
     json_set_text(event, "change", rollout->change);
     json_set_text(event, "environment", rollout->plan->environment);
     json_set_text(event, "host", host);
-    json_set_text(event, "stage", rollout->plan->rollout.stages.items[known->stage].name);
+    json_set_text(event, "stage", rollout_stage_name(rollout, known));
 }
 
 static bool is_answer(const json_t *event) {

@@ -179,6 +179,8 @@ static int imagined_submit(HostLink *link, const char *name, const Order *order,
         break;
     case ORDER_CONFIRM:
     case ORDER_COMMIT:
+    case ORDER_ADMIT:
+    case ORDER_RETIRE:
         plan_for(self, index, HAPPENS_ANSWER, now_ms + QUICK_MS);
         /* What was to happen to the version does so all the same. */
         if (host->on_new && !host->sick && self->spec.outcomes[index].bad_after_ms > 0)

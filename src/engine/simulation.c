@@ -38,6 +38,10 @@ static ImaginedOutcome *imagine(Arena *arena, const SimulationSpec *spec, const 
     ImaginedOutcome *outcomes = ARENA_ARRAY(arena, rollout->host_count, ImaginedOutcome);
     assert(rollout->host_count > 0); /* else the plan would not have compiled */
     for (size_t i = 0; i < rollout->host_count; i++) {
+        if (rollout->hosts[i].live) { /* it stays on its version */
+            outcomes[i].bad_after_ms = IMAGINED_NEVER;
+            continue;
+        }
         const PlanStage *stage = &spec->plan->rollout.stages.items[rollout->hosts[i].stage];
         outcomes[i].bad_after_ms = spec->happens == SIMULATION_BAD_AT_ONCE ? 0
                                    : spec->happens == SIMULATION_BAD_LATER ? simulation_bad_after_ms(stage)

@@ -73,6 +73,24 @@ static int begin_change(Host *host, Error *error) {
     return load_releases(host, error);
 }
 
+/* Its own ledger is only looked at: another change must not be under way here. */
+static int begin_live(Host *host, Error *error) {
+    Ledger *ledger = &host->ledger, own;
+    char current[RELEASE_VERSION_SIZE];
+    if (ledger->change && strcmp(ledger->change, host->spec.change) == 0) return 0;
+    if (host->spec.begun)
+        return error_set(error, ERROR_REFUSED, "%s has been upgraded by %s since; roll that one back first",
+                         host->spec.plan->service.root, ledger->change ? ledger->change : "another change");
+    if (ledger_load(host->arena, host->upkeep, &own, error) < 0) return -1;
+    int result = own.change ? check_finished(&own, false, error) : 0;
+    ledger_free(&own);
+    if (result < 0 || release_current(host->root, current, error) < 0 ||
+        reserve_keep(host->upkeep, error) < 0)
+        return -1;
+    ledger_begin(ledger, host->spec.change, current[0] ? current : NULL, host->spec.version);
+    return 0;
+}
+
 /* What its guard did while nobody listened, for the journal: at least once. */
 static void tell_unheard(const Host *host) {
     size_t index;
@@ -91,6 +109,10 @@ static int open_all(Host *host, Error *error) {
     if (file_check_private(host->upkeep, upkeep, error) < 0) return -1;
     if (host_lock_take(host->upkeep, root, host->spec.change, &host->lock, error) < 0) return -1;
     if (ledger_tidy(host->upkeep, error) < 0) return -1;
+    if (host->live)
+        return ledger_load_live(host->arena, host->upkeep, &host->ledger, error) < 0
+                   ? -1
+                   : begin_live(host, error);
     if (ledger_load(host->arena, host->upkeep, &host->ledger, error) < 0) return -1;
     if (begin_change(host, error) < 0) return -1;
     tell_unheard(host);
@@ -104,6 +126,7 @@ int host_open(const HostSpec *spec, Host **out, Error *error) {
     if (!host) abort();
     host->spec = *spec;
     host->arena = arena_new();
+    host->live = plan_host_is_live(spec->plan, &spec->plan->hosts.items[0]);
     host->root = host->lock = host->upkeep = -1;
     if (open_all(host, error) < 0) {
         host_close(host);
@@ -186,7 +209,9 @@ int64_t host_left_ms(const Host *host, Deadline *deadline) {
     return deadline_left_ms(deadline, host->ledger.confirm_by_ms, host->spec.clock);
 }
 
-bool host_is_settled(const Host *host) { return host->ledger.committed || host->ledger.rolled_back; }
+bool host_is_settled(const Host *host) {
+    return host->live ? !host->ledger.order_open : host->ledger.committed || host->ledger.rolled_back;
+}
 
 bool host_rolled_back_by_itself(const Host *host) {
     return host->ledger.rolled_back && host->ledger.by_itself;
@@ -308,6 +333,8 @@ static const HostStep *steps_of(OrderKind kind) {
     case ORDER_CONFIRM: return host_steps_confirm;
     case ORDER_COMMIT: return host_steps_commit;
     case ORDER_ROLLBACK: return host_steps_rollback;
+    case ORDER_ADMIT: return host_steps_admit;
+    case ORDER_RETIRE: return host_steps_retire;
     }
     abort();
 }
@@ -334,9 +361,19 @@ static int begin_again(Host *host, Error *error) {
     return load_releases(host, error);
 }
 
+/* A live host is only moved; whoever is upgraded is never retired. */
+static int check_kind(const Host *host, const Order *order, Error *error) {
+    bool moves = order->kind == ORDER_ADMIT || order->kind == ORDER_RETIRE;
+    bool fits = host->live ? moves : order->kind != ORDER_RETIRE;
+    if (fits && (!moves || host->spec.plan->traffic)) return 0;
+    return error_set(error, ERROR_REFUSED, "the order “%s” is not for this host",
+                     order_kind_text(order->kind));
+}
+
 int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Error *failure) {
     int result = 0;
     if (answered(host, order, &result, failure)) return result;
+    if (check_kind(host, order, failure) < 0) return -1;
     if (host->ledger.rolled_back && order->kind == ORDER_PREPARE && begin_again(host, failure) < 0) return -1;
     if (host->ledger.rolled_back && order->kind != ORDER_ROLLBACK)
         return error_set(failure, ERROR_FAILED, "it heard no confirmation in time and rolled back by itself");

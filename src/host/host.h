@@ -5,11 +5,16 @@
  *   SWITCH    arm  drain  stop  final_copy  activate  start  probe  readmit
  *   CONFIRM   weight  confirm
  *   COMMIT    commit
+ *   ADMIT     admit                                      blue-green: whoever was upgraded, out of traffic
+ *   RETIRE    retire                                     blue-green: whoever was live; its service runs on
  *   ROLLBACK  drain  stop  set_aside  restore  activate  start  probe  readmit  discard
  *
  * Hooks of the package stand between them. Each step writes its intent in the ledger, acts idempotently, and
  * writes its evidence; killed anywhere, host_carry_out() with the same order goes on where it was. A step
  * that fails ends its order: the answer is remembered, and given again to whoever asks again.
+ *
+ * Blue-green: a host that is upgraded must be out of traffic already (check_out stands for drain), and is put
+ * into it by ADMIT alone; after ROLLBACK it is out again. A live host has a ledger of its own for this.
  *
  * After ROLLBACK the same change may begin again with PREPARE.
  *
@@ -81,7 +86,7 @@ bool host_is_armed(const Host *host);
 /* Milliseconds until it has to roll back by itself; only while it is armed. */
 int64_t host_left_ms(const Host *host, Deadline *deadline);
 /* This change is over here: committed or rolled back. */
-bool host_is_settled(const Host *host);
+bool host_is_settled(const Host *host); /* a live one: no order is under way */
 /* It rolled back by itself, because nobody confirmed it in time. */
 bool host_rolled_back_by_itself(const Host *host);
 /* A watch over the new version, begun. Caller frees; `cancel` must outlive it. */

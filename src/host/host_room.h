@@ -14,6 +14,7 @@ struct Host {
     int root, lock;
     int upkeep; /* <root>/.upkeep */
     Ledger ledger;
+    bool live;     /* blue-green: it serves, and is not upgraded; the ledger is ledger_load_live() */
     Release old;   /* of ledger.old_version; `version` NULL: none */
     Release fresh; /* the one this change brings, once it is staged; `version` NULL before */
     /* of the order under way: */
@@ -39,7 +40,7 @@ typedef struct HostStep {
 
 /* Each ended by a row without a name. */
 extern const HostStep host_steps_prepare[], host_steps_switch[], host_steps_confirm[], host_steps_commit[],
-    host_steps_rollback[];
+    host_steps_rollback[], host_steps_admit[], host_steps_retire[];
 
 void host_progress(void *host, uint64_t done, uint64_t total); /* a callback of long work */
 void host_percent(void *host, int percent);
@@ -82,6 +83,7 @@ int host_run_hook_rollback(Host *host, Error *error);
 /* Traffic (host_traffic.c): out of the balancer before the service stops, back once it was probed. */
 bool host_has_traffic(const Host *host);
 bool host_drains(const Host *host);
+bool host_comes_back(const Host *host);
 const char *host_describe_drain(const Host *host);
 int host_run_drain(Host *host, Error *error);
 const char *host_describe_readmit(const Host *host);
@@ -89,6 +91,9 @@ int host_run_readmit(Host *host, Error *error);
 bool host_has_weight(const Host *host); /* less than the whole, until it is confirmed */
 const char *host_describe_weight(const Host *host);
 int host_run_weight(Host *host, Error *error);
+/* Blue-green: it is switched while it is out of traffic already, and stays out. */
+bool host_is_idle(const Host *host);
+int host_run_check_out(Host *host, Error *error);
 /* The same for ROLLBACK. */
 bool host_drains_back(const Host *host);
 void host_intend_drain_back(Host *host);

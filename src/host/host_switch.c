@@ -123,6 +123,7 @@ static int run_probe(Host *host, Error *error) {
 const HostStep host_steps_switch[] = {
     {"ready", needs_final_copy, NULL, NULL, run_ready},
     {"arm", is_armed, NULL, intend_arm, run_arm},
+    {"check_out", host_is_idle, NULL, NULL, host_run_check_out},
     {"before_stop", host_has_hook_before_stop, NULL, NULL, host_run_hook_before_stop},
     {"drain", host_drains, host_describe_drain, NULL, host_run_drain},
     {"stop", NULL, describe_stop, intend_stop, run_stop},
@@ -131,7 +132,7 @@ const HostStep host_steps_switch[] = {
     {"start", NULL, describe_start, intend_start, run_start},
     {"after_start", host_has_hook_after_start, NULL, NULL, host_run_hook_after_start},
     {"probe", NULL, NULL, NULL, run_probe},
-    {"readmit", host_has_traffic, host_describe_readmit, NULL, host_run_readmit},
+    {"readmit", host_comes_back, host_describe_readmit, NULL, host_run_readmit},
     {0},
 };
 

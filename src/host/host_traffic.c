@@ -44,7 +44,11 @@ static void note_end(const Host *host, const TrafficEnd *end) {
 bool host_has_traffic(const Host *host) { return host->spec.plan->traffic != NULL; }
 
 /* On a first installation nothing is in traffic yet. */
-bool host_drains(const Host *host) { return host_has_traffic(host) && host_has_old(host); }
+bool host_drains(const Host *host) {
+    return host_has_traffic(host) && host_has_old(host) && !host_is_idle(host);
+}
+
+bool host_comes_back(const Host *host) { return host_has_traffic(host) && !host_is_idle(host); }
 
 const char *host_describe_drain(const Host *host) {
     TrafficContext context = context_of(host, 0);
@@ -90,9 +94,56 @@ int host_run_weight(Host *host, Error *error) {
     return traffic_weight(&context, WHOLE_PERCENT, error);
 }
 
+/* ---- blue-green: switched out of traffic, then ADMIT; RETIRE for those that served */
+
+bool host_is_idle(const Host *host) { return plan_is_blue_green(host->spec.plan) && !host->live; }
+
+/* Before anything is stopped: requests that it gets now would fail. */
+int host_run_check_out(Host *host, Error *error) {
+    TrafficContext context = context_of(host, 0);
+    return traffic_check_out(&context, error);
+}
+
+static void intend_admit(Host *host) { host->ledger.admitted = true; }
+
+/* A live one must still run what it ran when it went out: another change may have come since. */
+static int check_same(const Host *host, Error *error) {
+    char current[RELEASE_VERSION_SIZE];
+    if (!host->live) return 0;
+    if (release_current(host->root, current, error) < 0) return -1;
+    if (strcmp(current, host->ledger.old_version ? host->ledger.old_version : "") == 0) return 0;
+    return error_set(error, ERROR_REFUSED, "%s has been upgraded by %s since; roll that one back first",
+                     host->spec.plan->service.root, "another change");
+}
+
+static int run_admit(Host *host, Error *error) {
+    TrafficContext context = context_of(host, 0);
+    if (check_same(host, error) < 0 || traffic_readmit(&context, error) < 0) return -1;
+    host->ledger.drained = false;
+    return 0;
+}
+
+static const char *describe_admit(const Host *host) {
+    TrafficContext context = context_of(host, 0);
+    return traffic_describe(&context, TRAFFIC_READMIT, host->arena);
+}
+
+const HostStep host_steps_admit[] = {
+    {"admit", NULL, describe_admit, intend_admit, run_admit},
+    {0},
+};
+
+const HostStep host_steps_retire[] = {
+    {"retire", NULL, host_describe_drain, NULL, host_run_drain},
+    {0},
+};
+
 /* ---- ROLLBACK */
 
-bool host_drains_back(const Host *host) { return host_has_traffic(host) && host->ledger.stopped; }
+/* An idle host that was never admitted is out; one that was goes out again, and stays out. */
+bool host_drains_back(const Host *host) {
+    return host_has_traffic(host) && host->ledger.stopped && (!host_is_idle(host) || host->ledger.admitted);
+}
 
 void host_intend_drain_back(Host *host) { host->ledger.drained = true; }
 
@@ -118,7 +169,7 @@ int host_run_drain_back(Host *host, Error *error) {
 /* What was taken out comes back, unless nothing serves there: no old version, or one that did not run. */
 bool host_readmits_old(const Host *host) {
     bool serves = !host->ledger.stopped || (host_has_old(host) && host->ledger.was_running);
-    return host_has_traffic(host) && host->ledger.drained && serves;
+    return host_comes_back(host) && host->ledger.drained && serves;
 }
 
 const char *host_describe_readmit_old(const Host *host) {

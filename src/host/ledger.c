@@ -9,6 +9,7 @@
 
 #define LEDGER_FILE   "ledger.json"
 #define ACCEPTED_FILE "ledger-accepted.json"
+#define LIVE_FILE     "ledger-live.json"
 enum { FORMAT = 1, SIZE_MAX_BYTES = 1024 * 1024 };
 
 /* What stands in the document under which key. */
@@ -35,6 +36,7 @@ static const struct {
       {"confirmed", offsetof(Ledger, confirmed)},     {"committed", offsetof(Ledger, committed)},
       {"rolled_back", offsetof(Ledger, rolled_back)}, {"by_itself", offsetof(Ledger, by_itself)},
       {"order_open", offsetof(Ledger, order_open)},   {"drained", offsetof(Ledger, drained)},
+      {"admitted", offsetof(Ledger, admitted)},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
@@ -66,8 +68,12 @@ static int read_document(Ledger *ledger, const json_t *document, Error *error) {
 }
 
 static int load(Arena *arena, int dir, const char *name, Ledger *out, Error *error) {
-    Ledger ledger = {
-        .arena = arena, .dir = dir, .steps = json_array(), .answers = json_object(), .unheard = json_array()};
+    Ledger ledger = {.arena = arena,
+                     .dir = dir,
+                     .file = LEDGER_FILE,
+                     .steps = json_array(),
+                     .answers = json_object(),
+                     .unheard = json_array()};
     BUFFER_AUTO text = {0};
     JSON_AUTO document = NULL;
     Error reading = {0};
@@ -94,6 +100,12 @@ int ledger_load(Arena *arena, int dir, Ledger *out, Error *error) {
 
 int ledger_load_accepted(Arena *arena, int dir, Ledger *out, Error *error) {
     return load(arena, dir, ACCEPTED_FILE, out, error);
+}
+
+int ledger_load_live(Arena *arena, int dir, Ledger *out, Error *error) {
+    if (load(arena, dir, LIVE_FILE, out, error) < 0) return -1;
+    out->file = LIVE_FILE;
+    return 0;
 }
 
 void ledger_free(Ledger *ledger) {
@@ -123,11 +135,11 @@ static char *text_of(const Ledger *ledger) {
 int ledger_save(const Ledger *ledger, Error *error) {
     FREE_AUTO char *text = text_of(ledger);
     Error failure = {0};
-    int result = file_replace(ledger->dir, LEDGER_FILE, text, strlen(text), 0600, &failure);
+    int result = file_replace(ledger->dir, ledger->file, text, strlen(text), 0600, &failure);
     bool back = ledger->stopped || ledger->drained ||
                 ledger->order.kind == ORDER_ROLLBACK; /* what is begun must come to an end */
     if (result < 0 && back && reserve_release(ledger->dir, &failure))
-        result = file_replace(ledger->dir, LEDGER_FILE, text, strlen(text), 0600, &failure);
+        result = file_replace(ledger->dir, ledger->file, text, strlen(text), 0600, &failure);
     if (result == 0) return 0;
     if (error) *error = failure;
     return error_prefix(error, "cannot write this host's ledger");
@@ -140,13 +152,15 @@ int ledger_keep_accepted(const Ledger *ledger, Error *error) {
 }
 
 int ledger_tidy(int dir, Error *error) {
-    if (file_replace_tidy(dir, ACCEPTED_FILE, error) < 0) return -1;
+    if (file_replace_tidy(dir, ACCEPTED_FILE, error) < 0 || file_replace_tidy(dir, LIVE_FILE, error) < 0)
+        return -1;
     return file_replace_tidy(dir, LEDGER_FILE, error);
 }
 
 void ledger_begin(Ledger *ledger, const char *change, const char *old_version, const char *new_version) {
     Ledger fresh = {.arena = ledger->arena,
                     .dir = ledger->dir,
+                    .file = ledger->file,
                     .steps = json_array(),
                     .answers = json_object(),
                     .unheard = json_array()};

@@ -18,7 +18,8 @@ enum { LEDGER_STEPS_MAX = 16 };
 
 typedef struct Ledger {
     Arena *arena;
-    int dir; /* <root>/.upkeep; borrowed */
+    int dir;          /* <root>/.upkeep; borrowed */
+    const char *file; /* its name there */
 
     const char *change;                                    /* NULL: nothing was ever done here */
     const char *old_version, *new_version;                 /* old NULL: first installation */
@@ -29,6 +30,7 @@ typedef struct Ledger {
     bool staged;       /* the new release was installed by this change, so undoing removes it */
     bool was_running;  /* the service, before it was stopped for the switch */
     bool drained;      /* taking it out of traffic was intended, and it has not come back */
+    bool admitted;     /* blue-green: putting it into traffic was intended */
     bool stopped;      /* the switch has begun: stopping was intended */
     bool activated;    /* moving `current` was intended */
     bool started;      /* starting the new version was intended: it may have written */
@@ -51,6 +53,9 @@ int ledger_load(Arena *arena, int dir, Ledger *out, Error *error);
  * none. */
 int ledger_keep_accepted(const Ledger *ledger, Error *error);
 int ledger_load_accepted(Arena *arena, int dir, Ledger *out, Error *error);
+/* What was asked of it as a live host (blue-green): it is not upgraded, so that its own ledger, of the change
+ * that brought the version it runs, stays as it is. `old_version`: that version. */
+int ledger_load_live(Arena *arena, int dir, Ledger *out, Error *error);
 /* Durable when it returns 0. On a full disk the room set aside (base/reserve.h) is given up once
  * the service was stopped, and to put things back. */
 int ledger_save(const Ledger *ledger, Error *error);

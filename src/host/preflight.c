@@ -216,8 +216,13 @@ static void check_traffic(Preflight *preflight) {
                               .last = !preflight->old.version, /* nothing of it is in traffic yet */
                               .clock = preflight->spec->clock,
                               .cancel = preflight->spec->cancel};
-    bool fine = traffic_check(&context, &result.detail) == 0;
-    if (fine) error_set(&result.detail, ERROR_NONE, "its balancer knows it, and can take it out of traffic");
+    bool idle = plan_is_blue_green(plan); /* then it is asked to be out already */
+    bool fine =
+        (idle ? traffic_check_out(&context, &result.detail) : traffic_check(&context, &result.detail)) == 0;
+    if (fine && idle)
+        error_set(&result.detail, ERROR_NONE, "its balancer knows it, and sends it nothing");
+    else if (fine)
+        error_set(&result.detail, ERROR_NONE, "its balancer knows it, and can take it out of traffic");
     error_prefix(&result.detail, "traffic");
     judge(preflight, "traffic", fine, &result);
 }

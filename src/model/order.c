@@ -2,7 +2,8 @@
 #include <stddef.h>
 #include <string.h>
 
-static const char *const texts[ORDER_KINDS] = {"prepare", "switch", "confirm", "commit", "rollback"};
+static const char *const texts[ORDER_KINDS] = {"prepare",  "switch", "confirm", "commit",
+                                               "rollback", "admit",  "retire"};
 
 const char *order_kind_text(OrderKind kind) { return texts[kind]; }
 

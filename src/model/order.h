@@ -3,9 +3,17 @@
 #pragma once
 #include <stdbool.h>
 
-typedef enum OrderKind { ORDER_PREPARE, ORDER_SWITCH, ORDER_CONFIRM, ORDER_COMMIT, ORDER_ROLLBACK } OrderKind;
+typedef enum OrderKind {
+    ORDER_PREPARE,
+    ORDER_SWITCH,
+    ORDER_CONFIRM,
+    ORDER_COMMIT,
+    ORDER_ROLLBACK,
+    ORDER_ADMIT,  /* into traffic */
+    ORDER_RETIRE, /* out of traffic, once its connections have ended; the service runs on */
+} OrderKind;
 
-enum { ORDER_KINDS = 5, ORDER_ID_SIZE = 128 };
+enum { ORDER_KINDS = 7, ORDER_ID_SIZE = 128 };
 
 typedef struct Order {
     char id[ORDER_ID_SIZE]; /* "<change>/<host>/<number>" */

@@ -92,10 +92,42 @@ static void name_parts(Arena *arena, Plan *plan) {
     if (process && !process->log) process->log = arena_printf(arena, "shared/log/%s.log", plan->service.name);
 }
 
+/* ---- blue-green */
+
+static const char *label_of(const void *host, const char *key) {
+    return pair_find(&((const PlanHost *)host)->labels, key);
+}
+
+bool plan_is_blue_green(const Plan *plan) { return strcmp(plan->rollout.strategy, "blue-green") == 0; }
+
+bool plan_host_is_live(const Plan *plan, const PlanHost *host) {
+    return plan->rollout.live.count && selector_matches(&plan->rollout.live, label_of, host);
+}
+
+static size_t count_live(const Plan *plan) {
+    size_t count = 0;
+    for (size_t i = 0; i < plan->hosts.count; i++) count += plan_host_is_live(plan, &plan->hosts.items[i]);
+    return count;
+}
+
+/* Somebody serves, and somebody can take over. */
+static int check_groups(const Plan *plan, Error *error) {
+    size_t live = count_live(plan);
+    if (!plan_is_blue_green(plan)) return 0;
+    if (live == 0)
+        return error_set(error, ERROR_INVALID, "rollout.live: no host of the plan has these labels");
+    if (live == plan->hosts.count)
+        return error_set(error, ERROR_INVALID,
+                         "rollout.live: every host of the plan has these labels, so that nobody could take "
+                         "over");
+    return 0;
+}
+
 /* One host alone, watched, before the others: the careful default. */
 static void default_stages(Arena *arena, Plan *plan) {
-    if (plan->rollout.stages.count) return;
-    bool several = plan->hosts.count > 1;
+    size_t upgraded = plan->hosts.count - count_live(plan);
+    if (plan->rollout.stages.count || upgraded == 0) return;
+    bool several = upgraded > 1;
     PlanStage *stages = ARENA_ARRAY(arena, 2, PlanStage);
     stages[0] = (PlanStage){.name = several ? "pilot" : "all",
                             .hosts = {.value = 1, .set = true},
@@ -286,6 +318,7 @@ static int host_root(Arena *arena, const Plan *plan, const PlanHost *host, const
 
 /* The one stage that a host sees: its own, without the others. */
 static PlanStageList host_stage(Arena *arena, const Plan *plan, size_t stage) {
+    if (stage == PLAN_STAGE_NONE) return (PlanStageList){0};
     PlanStage *own = ARENA_NEW(arena, PlanStage);
     *own = plan->rollout.stages.items[stage];
     own->hosts = (Amount){0};
@@ -301,6 +334,7 @@ static int expand_for(Arena *arena, const Plan *plan, size_t host, size_t stage,
     *only = plan->hosts.items[host];
     if (host_root(arena, plan, only, &only->root, error) < 0) return -1;
     own.rollout.stages = host_stage(arena, plan, stage);
+    if (stage != PLAN_STAGE_NONE) own.rollout.live = (PairList){0};
     own.service.root = only->root;
     own.hosts = (PlanHostList){only, 1};
     HostNames names = {&own, only, version};
@@ -381,21 +415,17 @@ static int check_hosts(Arena *arena, const Plan *plan, const size_t *stages, boo
     return 0;
 }
 
-static const char *label_of(const void *host, const char *key) {
-    return pair_find(&((const PlanHost *)host)->labels, key);
-}
-
 int plan_stages(const Plan *plan, size_t *stages, Error *error) {
-    enum { NONE = -1 };
-    for (size_t i = 0; i < plan->hosts.count; i++) stages[i] = (size_t)NONE;
+    size_t count = plan->hosts.count - count_live(plan);
+    for (size_t i = 0; i < plan->hosts.count; i++) stages[i] = PLAN_STAGE_NONE;
     for (size_t s = 0; s < plan->rollout.stages.count; s++) {
         const PlanStage *stage = &plan->rollout.stages.items[s];
-        size_t limit =
-            stage->hosts.set ? plan_amount_of(&stage->hosts, plan->hosts.count) : plan->hosts.count;
+        size_t limit = stage->hosts.set ? plan_amount_of(&stage->hosts, count) : count;
         size_t taken = 0;
         for (size_t i = 0; i < plan->hosts.count && taken < limit; i++) {
-            if (stages[i] != (size_t)NONE ||
-                !selector_matches(&stage->select, label_of, &plan->hosts.items[i]))
+            const PlanHost *host = &plan->hosts.items[i];
+            if (stages[i] != PLAN_STAGE_NONE || plan_host_is_live(plan, host) ||
+                !selector_matches(&stage->select, label_of, host))
                 continue;
             stages[i] = s;
             taken++;
@@ -404,7 +434,7 @@ int plan_stages(const Plan *plan, size_t *stages, Error *error) {
             return error_set(error, ERROR_INVALID, "rollout.stages.%s: no host is left for it", stage->name);
     }
     for (size_t i = 0; i < plan->hosts.count; i++)
-        if (stages[i] == (size_t)NONE)
+        if (stages[i] == PLAN_STAGE_NONE && !plan_host_is_live(plan, &plan->hosts.items[i]))
             return error_set(error, ERROR_INVALID, "rollout: no stage takes the host %s",
                              plan->hosts.items[i].name);
     return 0;
@@ -441,11 +471,13 @@ bool plan_selects(const Plan *plan) {
     return false;
 }
 
-/* The stages that it did not give come with checks of their own. */
-static int settle(Arena *arena, Plan *plan, bool one_machine, Error *error) {
+/* The stages that it did not give come with checks of their own. `own`: it may be the plan of one host alone,
+ * without the group that it takes over from, or that takes over from it. */
+static int settle(Arena *arena, Plan *plan, bool one_machine, bool own, Error *error) {
     if (plan_selects(plan))
         return error_set(error, ERROR_INVALID,
                          "hosts: they are selected from a controller's inventory; use --server");
+    if (!(own && plan->hosts.count == 1) && check_groups(plan, error) < 0) return -1;
     default_stages(arena, plan);
     if (check_health(plan, error) < 0) return -1;
     size_t *stages = ARENA_ARRAY(arena, plan->hosts.count, size_t);
@@ -453,7 +485,7 @@ static int settle(Arena *arena, Plan *plan, bool one_machine, Error *error) {
     return check_hosts(arena, plan, stages, one_machine, error);
 }
 
-int plan_settle(Arena *arena, Plan *plan, Error *error) { return settle(arena, plan, false, error); }
+int plan_settle(Arena *arena, Plan *plan, Error *error) { return settle(arena, plan, false, false, error); }
 
 int plan_read(Arena *arena, const char *file, const char *folder, const char *text, size_t size, Plan **out,
               Error *error) {
@@ -473,7 +505,7 @@ int plan_compile(Arena *arena, const char *file, const char *folder, const char 
                  Plan **out, Error *error) {
     Plan *plan = NULL;
     if (plan_read(arena, file, folder, text, size, &plan, error) < 0) return -1;
-    if (settle(arena, plan, true, error) < 0) return error_prefix(error, "%s", file);
+    if (settle(arena, plan, true, false, error) < 0) return error_prefix(error, "%s", file);
     *out = plan;
     return 0;
 }
@@ -516,7 +548,7 @@ int plan_read_json(Arena *arena, const json_t *json, Plan **out, Error *error) {
 int plan_from_json(Arena *arena, const json_t *json, Plan **out, Error *error) {
     Plan *plan = NULL;
     if (plan_read_json(arena, json, &plan, error) < 0) return -1;
-    if (plan_settle(arena, plan, error) < 0) return error_prefix(error, "compiled plan");
+    if (settle(arena, plan, false, true, error) < 0) return error_prefix(error, "compiled plan");
     *out = plan;
     return 0;
 }

@@ -212,11 +212,13 @@ typedef struct PlanStageList {
 } PlanStageList;
 
 typedef struct PlanRollout {
-    const char *strategy; /* rolling | canary */
+    const char *strategy; /* rolling | canary | blue-green */
+    PairList live;        /* blue-green: labels of the hosts that serve now; they are not upgraded */
     PlanStageList stages;
     Amount max_unavailable;
     int64_t confirm_deadline_ms;
-    int64_t lost_after_ms; /* of silence; with a controller */
+    int64_t lost_after_ms;     /* of silence; with a controller */
+    int64_t take_over_soak_ms; /* blue-green: how long the new ones serve before it is accepted */
 } PlanRollout;
 
 typedef struct PlanChange {
@@ -276,9 +278,16 @@ int plan_with_hosts(Arena *arena, const Plan *plan, size_t count, Plan **out, Er
 
 /* Which stage each host belongs to: stages[i] for plan->hosts.items[i]. A stage takes, of the hosts that no
  * earlier one took and whose labels match `select` (model/selector.h), the first `hosts` of them (percentages
- * of the whole plan, rounded up; nothing said: all). ERROR_INVALID when a stage gets none or a host is left
- * over. */
+ * of the whole plan, rounded up; nothing said: all). A live one has PLAN_STAGE_NONE. ERROR_INVALID when a
+ * stage gets none or a host is left over. */
 int plan_stages(const Plan *plan, size_t *stages, Error *error);
+
+/* Blue-green: `rollout.live` selects the hosts that serve now. They keep their version and are in no stage;
+ * percentages of stages are of the others. Of a plan of one host (plan_for_host), the own plan of a live one
+ * has `live` and no stages, that of one that is upgraded has stages and no `live`. */
+#define PLAN_STAGE_NONE SIZE_MAX
+bool plan_is_blue_green(const Plan *plan);
+bool plan_host_is_live(const Plan *plan, const PlanHost *host);
 
 /* Of a plan of one host: the percentage of its normal weight that it gets until it is confirmed; 0: its
  * weight is left alone. */

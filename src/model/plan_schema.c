@@ -254,10 +254,12 @@ static const Field stage_fields[] = {
 };
 static const Schema stage_schema = SCHEMA("stage", PlanStage, stage_fields, NULL);
 
-static const char *const strategies[] = {"rolling", "canary", NULL};
+static const char *const strategies[] = {"rolling", "canary", "blue-green", NULL};
 static const Field rollout_fields[] = {
     STRING(PlanRollout, "strategy", strategy, .fallback = "rolling", .choices = strategies,
-           .text = "canary: stages may have a weight"),
+           .text = "canary: stages may have a weight; blue-green: a whole group takes over from “live”"),
+    FIELD(PlanRollout, PAIRS, "live", live,
+          .text = "with strategy blue-green: labels of the hosts that serve now; they are not upgraded"),
     FIELD(PlanRollout, OBJECTS, "stages", stages, .schema = &stage_schema,
           .text = "default: one host first as “pilot”, then “rest”"),
     FIELD(PlanRollout, AMOUNT, "max_unavailable", max_unavailable, .fallback = "1",
@@ -269,6 +271,9 @@ static const Field rollout_fields[] = {
     FIELD(PlanRollout, DURATION, "lost_after", lost_after_ms, .fallback = "15m", .minimum = SECOND,
           .maximum = INT64_C(7) * 24 * HOUR,
           .text = "with a controller: a host that has an order and says nothing for so long is lost"),
+    FIELD(PlanRollout, DURATION, "take_over_soak", take_over_soak_ms, .fallback = "1m",
+          .maximum = INT64_C(30) * 24 * HOUR,
+          .text = "with strategy blue-green: how long the new ones serve while the live ones stand by"),
 };
 static const Schema rollout_schema = SCHEMA("rollout", PlanRollout, rollout_fields, NULL);
 

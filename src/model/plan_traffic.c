@@ -17,7 +17,7 @@ void plan_traffic_complete(Arena *arena, PlanTraffic *traffic) {
 }
 
 int plan_host_weight(const Plan *own) {
-    return own->traffic && own->rollout.stages.items[0].weight.set
+    return own->traffic && own->rollout.stages.count && own->rollout.stages.items[0].weight.set
                ? (int)own->rollout.stages.items[0].weight.value
                : 0;
 }
@@ -41,8 +41,18 @@ static int check_weight(const Plan *plan, const PlanStage *stage, Error *error) 
     return 0;
 }
 
+static int check_live(const Plan *plan, Error *error) {
+    if (plan->rollout.live.count && !plan_is_blue_green(plan))
+        return error_set(error, ERROR_INVALID, "rollout.live: needs “strategy: blue-green”");
+    if (plan_is_blue_green(plan) && !plan->traffic)
+        return error_set(error, ERROR_INVALID,
+                         "rollout.strategy: blue-green needs “traffic”, which says who sends the requests");
+    return 0;
+}
+
 int plan_traffic_check(const Plan *plan, Error *error) {
     const PlanTraffic *traffic = plan->traffic;
+    if (check_live(plan, error) < 0) return -1;
     for (size_t i = 0; i < plan->rollout.stages.count; i++)
         if (check_weight(plan, &plan->rollout.stages.items[i], error) < 0) return -1;
     if (!traffic) return 0;

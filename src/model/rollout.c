@@ -49,6 +49,7 @@ RolloutHost *rollout_host(const Rollout *rollout, const char *name) {
 }
 
 bool rollout_host_unavailable(const RolloutHost *host) {
+    if (host->live) return false; /* what becomes of it, the take-over says */
     if (host->missing || (host->part != PART_TAKEN && host->switched)) return true;
     switch (host->state) {
     case HOST_SWITCHING:
@@ -81,6 +82,10 @@ json_t *rollout_event(const Rollout *rollout, const char *type, int64_t now_ms) 
 }
 
 static void assert_host(const Rollout *rollout, const RolloutHost *host) {
+    if (host->live) {
+        assert(!host->switched && !host->confirmed && host->part == PART_TAKEN);
+        return;
+    }
     assert(host->stage < rollout->stage_count);
     assert(!host->switched || host->proved);           /* I1 */
     assert(!host->confirmed || host->switch_rank > 0); /* only what was switched is confirmed */
@@ -91,6 +96,8 @@ static void assert_host(const Rollout *rollout, const RolloutHost *host) {
 
 void rollout_assert(const Rollout *rollout) {
     for (size_t i = 0; i < rollout->host_count; i++) assert_host(rollout, &rollout->hosts[i]);
+    assert(rollout->take_over.state == STAGE_PENDING ||
+           rollout->stages[rollout->stage_count - 1].state == STAGE_PASSED);
     for (size_t i = 1; i < rollout->stage_count;
          i++) /* a stage begins only after the one before it has passed */
         assert(rollout->stages[i].state == STAGE_PENDING || rollout->stages[i - 1].state == STAGE_PASSED);
@@ -104,6 +111,10 @@ int rollout_open(Arena *arena, int64_t sequence, const json_t *opened, Rollout *
     if (strcmp(json_get_text(opened, "type", ""), "change.opened") != 0 || !document || !change)
         return error_set(error, ERROR_ATTENTION, "event %" PRId64 " does not open a change", sequence);
     if (plan_from_json(arena, document, &plan, error) < 0) return -1;
+    if (plan->rollout.stages.count == 0)
+        return error_set(error, ERROR_INVALID,
+                         "rollout.live: every host of the plan has these labels, so that "
+                         "nobody could take over");
     Rollout *rollout = ARENA_NEW(arena, Rollout);
     rollout->arena = arena;
     rollout->plan = plan;
@@ -122,8 +133,10 @@ int rollout_open(Arena *arena, int64_t sequence, const json_t *opened, Rollout *
         rollout->hosts[i].name = plan->hosts.items[i].name;
         text_index_add(rollout->host_index, rollout->hosts[i].name, i);
         rollout->hosts[i].stage = stages[i];
-        rollout->stages[stages[i]].host_count++;
+        rollout->hosts[i].live = stages[i] == PLAN_STAGE_NONE;
+        rollout->hosts[i].traffic = rollout->hosts[i].live ? TRAFFIC_IN : TRAFFIC_OUT;
         rollout->hosts[i].health = VERDICT_INCONCLUSIVE;
+        if (!rollout->hosts[i].live) rollout->stages[stages[i]].host_count++;
     }
     rollout->sequence = sequence;
     *out = rollout;
@@ -183,7 +196,7 @@ static void begin_again(Rollout *rollout, RolloutHost *host) {
 
 /* Between the decision and this event people may have changed its part, or its fellows' (I11). */
 static bool fold_left_out(Fold *fold) {
-    if (!fold->host) return false;
+    if (!fold->host || fold->host->live) return false;
     const RolloutStage *stage = &fold->rollout->stages[fold->host->stage];
     bool last = stage->left_out_count + 1 >= stage->host_count;
     if (goes_forward(fold->rollout) && fold->host->part == PART_TAKEN && !last) leave_out(fold, PART_FAILED);
@@ -215,6 +228,7 @@ static void give_up_retry(Fold *fold) {
 static void came_back(Fold *fold) {
     RolloutHost *host = fold->host;
     host->state = HOST_ROLLED_BACK;
+    host->traffic = TRAFFIC_OUT;
     host->switched = host->proved = false; /* another switch needs another proof (I1) */
     host->confirm_by_ms = 0;
     if (host->part == PART_RETRIED) begin_again(fold->rollout, host);
@@ -230,6 +244,8 @@ static bool fold_order_given(Fold *fold) {
     const char *id = json_get_text(fold->event, "order_id", "");
     if (strlen(id) >= ORDER_ID_SIZE) return false;
     if (kind == ORDER_SWITCH && !host->proved) return false; /* I1 */
+    if (host->live && kind != ORDER_ADMIT && kind != ORDER_RETIRE) return false;
+    if (kind == ORDER_RETIRE && !(host->live && rollout_all_admitted(fold->rollout))) return false; /* I4 */
     host->order = (Order){.kind = kind, .restore_data = json_get_bool(fold->event, "restore_data", false)};
     memcpy(host->order.id, id, strlen(id) + 1);
     host->order_open = true;
@@ -237,6 +253,9 @@ static bool fold_order_given(Fold *fold) {
     host->order_given_ms = fold->time_ms;
     host->order_spent_ms = 0;
     host->order_count++;
+    if (kind == ORDER_ADMIT || kind == ORDER_RETIRE ||
+        (kind == ORDER_ROLLBACK && host->traffic == TRAFFIC_IN))
+        host->traffic = TRAFFIC_UNSURE;
     if (kind == ORDER_PREPARE) host->state = HOST_PREPARING;
     if (kind == ORDER_ROLLBACK) host->state = HOST_ROLLING_BACK;
     /* It was to be put back alone, and people have just asked for another try: that is what comes of it. */
@@ -255,6 +274,12 @@ static bool fold_order_given(Fold *fold) {
 static bool answers(const Fold *fold) {
     return fold->host && fold->host->order_open &&
            strcmp(fold->host->order.id, json_get_text(fold->event, "order_id", "")) == 0;
+}
+
+/* A live one whose last order failed has done what was asked of it now. */
+static void moved(RolloutHost *host, HostTraffic traffic) {
+    host->traffic = traffic;
+    if (host->live) host->state = HOST_PENDING;
 }
 
 static bool fold_order_done(Fold *fold) {
@@ -277,6 +302,8 @@ static bool fold_order_done(Fold *fold) {
         break;
     case ORDER_COMMIT: host->state = HOST_COMMITTED; break;
     case ORDER_ROLLBACK: came_back(fold); break;
+    case ORDER_ADMIT: moved(host, TRAFFIC_IN); break;
+    case ORDER_RETIRE: moved(host, TRAFFIC_OUT); break;
     }
     return true;
 }
@@ -287,7 +314,8 @@ static bool fold_order_failed(Fold *fold) {
     host->order_open = false;
     host->missing = false;
     host->state = HOST_FAILED;
-    host->rollback_failed = host->order.kind == ORDER_ROLLBACK || host->order.kind == ORDER_COMMIT;
+    host->rollback_failed = host->order.kind == ORDER_ROLLBACK || host->order.kind == ORDER_COMMIT ||
+                            (host->order.kind == ORDER_ADMIT && host->live);
     host->error = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error", "unknown"));
     host->error_zh = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error_zh", host->error));
     if (host->rollback_failed) give_up_retry(fold);
@@ -400,10 +428,31 @@ static bool fold_stage_passed(Fold *fold) {
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
         bool confirmed = host->part == PART_TAKEN && host->state == HOST_CONFIRMED;
-        if (&rollout->stages[host->stage] == fold->stage && !confirmed && !rollout_is_left_out(host))
+        if (!host->live && &rollout->stages[host->stage] == fold->stage && !confirmed &&
+            !rollout_is_left_out(host))
             return true;
     }
     fold->stage->state = STAGE_PASSED;
+    return true;
+}
+
+/* ---- the take-over */
+
+static void begin_last_soak(Rollout *rollout, int64_t now_ms) {
+    rollout->take_over.state = STAGE_SOAKING;
+    rollout->take_over.soak_from_ms = now_ms;
+    rollout->take_over.soak_until_ms = now_ms + rollout->plan->rollout.take_over_soak_ms;
+}
+
+/* What a person has written since it was decided comes first. */
+static bool fold_take_over(Fold *fold) {
+    Rollout *rollout = fold->rollout;
+    const char *type = json_get_text(fold->event, "type", "");
+    if (!plan_is_blue_green(rollout->plan)) return false;
+    if (!goes_forward(rollout)) return true;
+    if (strcmp(type, "take_over.started") == 0) rollout->take_over.state = STAGE_RUNNING;
+    if (strcmp(type, "take_over.soaking") == 0) begin_last_soak(rollout, fold->time_ms);
+    if (strcmp(type, "take_over.passed") == 0) rollout->take_over.state = STAGE_PASSED;
     return true;
 }
 
@@ -437,6 +486,7 @@ static bool fold_engine_started(Fold *fold) {
     for (size_t i = 0; i < rollout->stage_count; i++)
         if (rollout->stages[i].state == STAGE_SOAKING)
             begin_soak(rollout, &rollout->stages[i], fold->time_ms);
+    if (rollout->take_over.state == STAGE_SOAKING) begin_last_soak(rollout, fold->time_ms);
     return true;
 }
 
@@ -458,8 +508,10 @@ static bool fold_held(Fold *fold) {
 static void resume_failed(Rollout *rollout, RolloutHost *host) {
     if (host->order.kind == ORDER_ROLLBACK)
         set_part(rollout, host, PART_RETRIED);
-    else if (host->order.kind == ORDER_COMMIT)
+    else if (host->order.kind == ORDER_COMMIT || (host->order.kind == ORDER_ADMIT && !host->live))
         host->state = HOST_CONFIRMED;
+    else if (host->live)
+        host->state = HOST_PENDING;
     else
         host->state = host->proved ? HOST_PREPARED : HOST_PENDING;
     host->rollback_failed = false;
@@ -494,6 +546,8 @@ static bool fold_failing(Fold *fold) {
     for (size_t i = 0; i < rollout->stage_count; i++)
         if (rollout->stages[i].state == STAGE_RUNNING || rollout->stages[i].state == STAGE_SOAKING)
             rollout->stages[i].state = STAGE_FAILED;
+    if (rollout->take_over.state == STAGE_RUNNING || rollout->take_over.state == STAGE_SOAKING)
+        rollout->take_over.state = STAGE_FAILED;
     return true;
 }
 
@@ -563,6 +617,9 @@ static const struct {
     {"batch.started", fold_batch_started},
     {"stage.soaking", fold_stage_soaking},
     {"stage.passed", fold_stage_passed},
+    {"take_over.started", fold_take_over},
+    {"take_over.soaking", fold_take_over},
+    {"take_over.passed", fold_take_over},
     {"rollout.paused", fold_pause},
     {"rollout.held", fold_held},
     {"rollout.failing", fold_failing},

@@ -60,6 +60,27 @@
  * version, and would only make the rollout try the same on all that are well. The change ends `failed` then,
  * as it does for one that the plan's rollback_confirmed leaves on the new version: a person is needed.
  *
+ * Blue-green: hosts that are live keep their version and stay out of all of the above but `lost`; they are in
+ * no stage, and switching is done on hosts that get no requests. When all stages have passed:
+ *
+ *   take-over    pending ─> running ─> soaking ─> passed           (or failed, as a stage)
+ *                           admit all  all live   commit the
+ *                           upgraded,  ones stand upgraded
+ *                           then       by
+ *                           retire all
+ *                           live
+ *
+ *   traffic      FROM     TO       BY
+ *                any      unsure   order.given admit, retire; rollback of an upgraded one
+ *                unsure   in       order.done admit
+ *                unsure   out      order.done retire, rollback
+ *
+ * Whoever is upgraded begins out of traffic, whoever is live in it. Capacity never drops below the live group
+ * (I4): nobody is retired before all the upgraded are in, and when it fails nobody that was admitted is put
+ * back before every live one is in again. A live one that is lost, or cannot be admitted any more, is not
+ * waited for (I5); but when no live one is in, the upgraded that may be serving are kept: a person is needed.
+ * From the first admit on no fault is within max_failed: it would take capacity away.
+ *
  * A rollout that fails rolls back every host it touched, the sick ones first, then the others in reverse
  * order of their switching. Nothing waits without a deadline or a named person (I5): orders have deadlines,
  * health reports that do not come make a host sick (I11), `held` waits for resume, rollback or abort.
@@ -95,6 +116,12 @@ typedef enum HostPart {
     PART_RETRIED, /* a person asked for another try: it is put back first */
 } HostPart;
 
+typedef enum HostTraffic { /* of a blue-green rollout */
+                           TRAFFIC_OUT,
+                           TRAFFIC_UNSURE,
+                           TRAFFIC_IN,
+} HostTraffic;
+
 typedef enum StageState {
     STAGE_PENDING,
     STAGE_RUNNING,
@@ -116,9 +143,11 @@ typedef enum RolloutState {
 
 typedef struct RolloutHost {
     const char *name;
-    size_t stage;
+    size_t stage; /* PLAN_STAGE_NONE: it is live */
+    bool live;    /* it serves while others are upgraded, and is not itself */
     HostState state;
     HostPart part;
+    HostTraffic traffic;
     bool order_open; /* `order` was given and neither done nor failed */
     bool order_cancelled;
     bool silent;            /* while it has an order, its controller hears nothing of it for too long */
@@ -154,6 +183,11 @@ typedef struct RolloutStage {
     size_t failed_count;               /* left out for failing: max_failed at most */
 } RolloutStage;
 
+typedef struct RolloutTakeOver { /* blue-green, after the stages */
+    StageState state;
+    int64_t soak_from_ms, soak_until_ms;
+} RolloutTakeOver;
+
 /* How it ended: interface.md, "outcome". */
 typedef enum RolloutOutcome {
     OUTCOME_NONE,
@@ -172,6 +206,7 @@ typedef struct Rollout {
     RolloutHost *hosts;
     RolloutStage *stages;
     size_t host_count, stage_count;
+    RolloutTakeOver take_over;
     TextIndex *host_index; /* by name */
     size_t switch_count;
     bool held;             /* paused by on_failure: hold, for a person */
@@ -217,6 +252,11 @@ int64_t rollout_silence_limit_ms(const Plan *plan);
 /* Hosts that serve nobody now, or may not, or are about to be put back alone. */
 size_t rollout_unavailable(const Rollout *rollout);
 bool rollout_host_unavailable(const RolloutHost *host);
+
+/* Blue-green: the stage's name, or NULL for a live host. */
+const char *rollout_stage_name(const Rollout *rollout, const RolloutHost *host);
+/* Is every upgraded host that is not left out in traffic, as it has said itself? */
+bool rollout_all_admitted(const Rollout *rollout);
 
 bool rollout_is_left_out(const RolloutHost *host);
 size_t rollout_left_out(const Rollout *rollout); /* how many are */

@@ -13,7 +13,8 @@ enum { SECOND_MS = 1000, MINUTE_MS = 60 * SECOND_MS, HOUR_MS = 60 * MINUTE_MS };
  * own. */
 static const int64_t order_limit_ms[ORDER_KINDS] = {
     [ORDER_PREPARE] = 24 * HOUR_MS, [ORDER_SWITCH] = 4 * HOUR_MS,   [ORDER_CONFIRM] = 10 * MINUTE_MS,
-    [ORDER_COMMIT] = 2 * HOUR_MS,   [ORDER_ROLLBACK] = 4 * HOUR_MS,
+    [ORDER_COMMIT] = 2 * HOUR_MS,   [ORDER_ROLLBACK] = 4 * HOUR_MS, [ORDER_ADMIT] = 2 * HOUR_MS,
+    [ORDER_RETIRE] = 2 * HOUR_MS,
 };
 
 /* Where orders are open, so often at least the journal shows that an engine listens; and so long it does
@@ -95,6 +96,7 @@ static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t 
 }
 
 static bool needs_rollback(const RolloutHost *host) {
+    if (host->live) return false;
     if (host->part == PART_RETRIED) return true; /* or it would have begun anew */
     if (host->state == HOST_ROLLED_BACK || host->state == HOST_PENDING || host->state == HOST_LOST)
         return false;
@@ -112,7 +114,7 @@ static bool find_exhaustion(const Rollout *rollout, Fault *fault) {
     bool wanted = false;
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        wanted |= host->part == PART_TAKEN && host->state <= HOST_PREPARED;
+        wanted |= !host->live && host->part == PART_TAKEN && host->state <= HOST_PREPARED;
         if (!rollout_is_left_out(host) || !is_out_for_good(host)) continue;
         fault->host = host;
         out++;
@@ -134,6 +136,7 @@ static bool find_fault(const Rollout *rollout, int64_t now_ms, Fault *fault) {
 
 /* Within what its stage allows, and not the last one of it (I11). */
 static bool may_leave_out(const Rollout *rollout, const RolloutHost *host) {
+    if (host->live || rollout->take_over.state != STAGE_PENDING) return false;
     const RolloutStage *stage = &rollout->stages[host->stage];
     const PlanStage *plan = &rollout->plan->rollout.stages.items[host->stage];
     return host->part == PART_TAKEN &&
@@ -148,7 +151,7 @@ static void decide_fault(Decision *decision, const Fault *fault) {
                        : hold                              ? "rollout.held"
                                                            : "rollout.failing";
     json_t *event = decided_host(decision, type, fault->host);
-    json_set_text(event, "stage", rollout->plan->rollout.stages.items[fault->host->stage].name);
+    json_set_text(event, "stage", rollout_stage_name(rollout, fault->host));
     json_set_text(event, "why", fault->why);
     json_set_text(event, "why_zh", fault->why_zh);
 }
@@ -213,8 +216,17 @@ bool rollout_restores_data(const Rollout *rollout, const RolloutHost *host) {
     return !rollout->aborted && strcmp(rollout->plan->service.rollback_confirmed, "restore-data") == 0;
 }
 
-/* A confirmed host stays where it is when the plan says so and no person has said otherwise. */
+/* Blue-green, and none of those that served before serves now. */
+static bool has_no_live(const Rollout *rollout) {
+    for (size_t i = 0; i < rollout->host_count; i++)
+        if (rollout->hosts[i].live && rollout->hosts[i].traffic == TRAFFIC_IN) return false;
+    return plan_is_blue_green(rollout->plan);
+}
+
+/* A confirmed host stays where it is when the plan says so and no person has said otherwise; and whoever may
+ * be the last to serve. */
 static bool stays(const Rollout *rollout, const RolloutHost *host) {
+    if (host->traffic != TRAFFIC_OUT && has_no_live(rollout)) return true;
     return host->confirmed && host->part != PART_RETRIED && !rollout->rollback_asked && !rollout->aborted &&
            strcmp(rollout->plan->service.rollback_confirmed, "hold") == 0;
 }
@@ -229,7 +241,8 @@ static size_t count_going_back(const Rollout *rollout) {
 
 /* Whatever it is at, unless that is going back. */
 static void cancel_order(Decision *decision, const RolloutHost *host) {
-    if (!host->order_open || host->order_cancelled || host->order.kind == ORDER_ROLLBACK) return;
+    bool goes_back = host->order.kind == ORDER_ROLLBACK || (host->live && host->order.kind == ORDER_ADMIT);
+    if (!host->order_open || host->order_cancelled || goes_back) return;
     json_set_text(decided_host(decision, "order.cancelled", host), "order_id", host->order.id);
 }
 
@@ -242,7 +255,8 @@ static void give_rollback(Decision *decision, const RolloutHost *host) {
 static bool may_serve(const RolloutHost *host) {
     if (host->missing || !host->switched || host->health == VERDICT_FAIL) return false;
     if (host->state == HOST_FAILED) /* that is not how a service is stopped */
-        return host->order.kind == ORDER_CONFIRM || host->order.kind == ORDER_COMMIT;
+        return host->order.kind == ORDER_CONFIRM || host->order.kind == ORDER_COMMIT ||
+               host->order.kind == ORDER_ADMIT;
     return host->state >= HOST_HEALTHY && host->state <= HOST_COMMITTED;
 }
 
@@ -310,6 +324,20 @@ static void decide_end_of_rollback(Decision *decision) {
     json_set_text(decided(decision, "change.closed"), "outcome", rollout_outcome_text(outcome));
 }
 
+/* True while live hosts are on their way back into traffic: nobody that was admitted goes out before (I4). */
+static bool decide_live_back(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    bool waits = false;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        bool hopeless = host->state == HOST_LOST || host->rollback_failed;
+        if (!host->live || host->traffic == TRAFFIC_IN || hopeless) continue;
+        if (!host->order_open) give(decision, host, ORDER_ADMIT);
+        waits = true;
+    }
+    return waits;
+}
+
 static void decide_back(Decision *decision) {
     const Rollout *rollout = decision->rollout;
     bool left = false;
@@ -318,6 +346,7 @@ static void decide_back(Decision *decision) {
         left |= needs_rollback(host) || host->order_open;
         cancel_order(decision, host);
     }
+    if (decide_live_back(decision)) return;
     if (!left) {
         decide_end_of_rollback(decision);
         return;
@@ -334,6 +363,7 @@ static bool decide_prepare(Decision *decision) {
     bool prepared = true;
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
+        if (host->live) continue;
         if (host->state == HOST_PENDING && rollout->state == ROLLOUT_RUNNING)
             give(decision, host, ORDER_PREPARE);
         prepared &= rollout_is_left_out(host) || (host->part == PART_TAKEN && host->state >= HOST_PREPARED);
@@ -435,6 +465,45 @@ static void decide_stage(Decision *decision, size_t index) {
     }
 }
 
+/* ---- blue-green: the take-over */
+
+/* Is everybody it concerns in traffic, or out of it? Gives the orders that are missing. */
+static bool decide_move(Decision *decision, bool live, OrderKind kind, HostTraffic wanted) {
+    const Rollout *rollout = decision->rollout;
+    bool all = true;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        if (host->live != live || host->part != PART_TAKEN || host->traffic == wanted) continue;
+        if (!host->order_open && rollout->state == ROLLOUT_RUNNING) give(decision, host, kind);
+        all = false;
+    }
+    return all;
+}
+
+/* Seen healthy with all the requests, since the others stand by. */
+static bool passed_last_soak(const Rollout *rollout, int64_t now_ms) {
+    if (now_ms < rollout->take_over.soak_until_ms) return false;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        bool fresh = host->health == VERDICT_PASS && host->health_ms > rollout->take_over.soak_from_ms;
+        if (!host->live && host->part == PART_TAKEN && !fresh) return false;
+    }
+    return true;
+}
+
+static void decide_take_over(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    if (rollout->take_over.state == STAGE_PENDING) {
+        if (rollout->state == ROLLOUT_RUNNING) decided(decision, "take_over.started");
+    } else if (rollout->take_over.state == STAGE_SOAKING) {
+        if (passed_last_soak(rollout, decision->now_ms)) decided(decision, "take_over.passed");
+    } else if (decide_move(decision, false, ORDER_ADMIT, TRAFFIC_IN) &&
+               decide_move(decision, true, ORDER_RETIRE, TRAFFIC_OUT)) {
+        json_t *event = decided(decision, "take_over.soaking");
+        json_set_integer(event, "soak_ms", rollout->plan->rollout.take_over_soak_ms);
+    }
+}
+
 static void name_left_out(const Rollout *rollout, json_t *event) {
     if (rollout_left_out(rollout) == 0) return;
     json_t *names = json_array();
@@ -461,6 +530,7 @@ static void decide_commit(Decision *decision) {
     bool over = true;
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
+        if (host->live) continue;
         if (host->part != PART_TAKEN) {
             over &= !host->order_open && !needs_rollback(host);
             continue;
@@ -492,7 +562,10 @@ static void decide_forward(Decision *decision) {
         decide_stage(decision, i);
         return;
     }
-    decide_commit(decision);
+    if (plan_is_blue_green(rollout->plan) && rollout->take_over.state != STAGE_PASSED)
+        decide_take_over(decision);
+    else
+        decide_commit(decision);
 }
 
 /* Nothing else is written, and an order is open: what of its time has passed must outlive this engine. */

@@ -6,6 +6,18 @@ bool rollout_is_left_out(const RolloutHost *host) {
     return host->part == PART_FAILED || host->part == PART_SKIPPED;
 }
 
+const char *rollout_stage_name(const Rollout *rollout, const RolloutHost *host) {
+    return host->live ? NULL : rollout->plan->rollout.stages.items[host->stage].name;
+}
+
+bool rollout_all_admitted(const Rollout *rollout) {
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        if (!host->live && !rollout_is_left_out(host) && host->traffic != TRAFFIC_IN) return false;
+    }
+    return true;
+}
+
 size_t rollout_left_out(const Rollout *rollout) {
     size_t count = 0;
     for (size_t i = 0; i < rollout->stage_count; i++) count += rollout->stages[i].left_out_count;
@@ -14,14 +26,16 @@ size_t rollout_left_out(const Rollout *rollout) {
 
 bool rollout_went_through(const Rollout *rollout) {
     for (size_t i = 0; i < rollout->host_count; i++)
-        if (rollout->hosts[i].state != HOST_COMMITTED && !rollout_is_left_out(&rollout->hosts[i]))
+        if (rollout->hosts[i].state != HOST_COMMITTED && !rollout->hosts[i].live &&
+            !rollout_is_left_out(&rollout->hosts[i]))
             return false;
     return rollout_ended(rollout);
 }
 
 bool rollout_needs_person(const RolloutHost *host) {
     bool back_unknown = host->state == HOST_LOST && host->order.kind == ORDER_ROLLBACK && host->switched;
-    return host->rollback_failed || host->kept || back_unknown;
+    bool live_unknown = host->live && host->state == HOST_LOST;
+    return host->rollback_failed || host->kept || back_unknown || live_unknown;
 }
 
 /* Something went wrong there, and users have not been given to it: it can be put back as if nothing had been.
@@ -46,6 +60,9 @@ static int check_under_way(const Rollout *rollout, const RolloutHost *host, Erro
     if (rollout->state == ROLLOUT_ROLLING_BACK)
         return error_set(error, ERROR_REFUSED, "%s is being rolled back, with every host it touched",
                          rollout->change);
+    if (host->live)
+        return error_set(error, ERROR_REFUSED, "%s is live: %s does not upgrade it", host->name,
+                         rollout->change);
     if (rollout->stages[host->stage].state == STAGE_PASSED)
         return error_set(error, ERROR_REFUSED, "the stage %s of %s is over",
                          rollout->plan->rollout.stages.items[host->stage].name, host->name);
@@ -53,9 +70,9 @@ static int check_under_way(const Rollout *rollout, const RolloutHost *host, Erro
 }
 
 int rollout_check_skip(const Rollout *rollout, const RolloutHost *host, Error *error) {
+    if (check_under_way(rollout, host, error) < 0) return -1;
     const RolloutStage *stage = &rollout->stages[host->stage];
     bool untouched = host->state <= HOST_PREPARED && !host->switched;
-    if (check_under_way(rollout, host, error) < 0) return -1;
     if (rollout_is_left_out(host))
         return error_set(error, ERROR_REFUSED, "%s is left out already", host->name);
     if (!untouched && host->part != PART_RETRIED && !has_failed(rollout, host)) {

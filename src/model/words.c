@@ -12,6 +12,9 @@ static const Word steps[] = {
     {"prove", TEXT("prove the backup")},
     {"prepare_hook", TEXT("hook: prepare")},
     {"before_stop", TEXT("hook: before stop")},
+    {"check_out", TEXT("see that it is out of traffic")},
+    {"admit", TEXT("put it into traffic")},
+    {"retire", TEXT("take it out of traffic")},
     {"ready", TEXT("read the restore point")},
     {"arm", TEXT("arm the dead man's switch")},
     {"drain", TEXT("take it out of traffic")},
@@ -38,8 +41,13 @@ static const Word outcomes[] = {
 };
 
 static const Word orders[] = {
-    {"prepare", TEXT("prepare")}, {"switch", TEXT("switch")},      {"confirm", TEXT("confirm")},
-    {"commit", TEXT("commit")},   {"rollback", TEXT("roll back")},
+    {"prepare", TEXT("prepare")},
+    {"switch", TEXT("switch")},
+    {"confirm", TEXT("confirm")},
+    {"commit", TEXT("commit")},
+    {"rollback", TEXT("roll back")},
+    {"admit", TEXT("put into traffic")},
+    {"retire", TEXT("take out of traffic")},
 };
 
 static const Word service_states[] = {
@@ -67,6 +75,11 @@ const char *words_host_state(HostState state) {
                                         TEXT("confirmed"),   TEXT("committed"), TEXT("rolling back"),
                                         TEXT("rolled back"), TEXT("failed"),    TEXT("lost")};
     return texts[state];
+}
+
+const char *words_host_now(const RolloutHost *host) {
+    static const char *const texts[] = {TEXT("stands by"), TEXT("on the move"), TEXT("serves")};
+    return host->live && host->state == HOST_PENDING ? texts[host->traffic] : words_host_state(host->state);
 }
 
 const char *words_host_part(HostPart part) {

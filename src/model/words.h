@@ -6,6 +6,8 @@
 /* "final_copy" → "final copy of data"; the name itself when it is unknown. */
 const char *words_step(const char *step);
 const char *words_host_state(HostState state);
+/* The same of a host of a rollout: a live one serves or stands by. */
+const char *words_host_now(const RolloutHost *host);
 const char *words_host_part(HostPart part); /* "" for the usual one */
 const char *words_rollout_state(RolloutState state);
 const char *words_outcome(const char *outcome);

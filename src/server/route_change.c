@@ -100,7 +100,8 @@ static int list_changes(RouteCall *call, Error *error) {
 static json_t *host_json(const Rollout *rollout, const RolloutHost *host) {
     json_t *row = json_object();
     json_set_text(row, "host", host->name);
-    json_set_text(row, "stage", rollout->plan->rollout.stages.items[host->stage].name);
+    json_set_text(row, "stage", rollout_stage_name(rollout, host));
+    if (host->live) json_set_bool(row, "live", true);
     json_set_text(row, "state", host_state_text(host->state));
     json_set_text(row, "health", verdict_text(host->health));
     if (host->order_open) json_set_text(row, "order", order_kind_text(host->order.kind));

@@ -174,6 +174,8 @@ static void finish(Machine *machine) {
         ledger->staged = ledger->confirmed;
         machine->out = false;
         break;
+    case ORDER_ADMIT:
+    case ORDER_RETIRE: break; /* no plan here is blue-green */
     }
 }
 

@@ -8,6 +8,9 @@
  * decision against is what it has seen itself (Imagined), never what the fold says of it:
  *   I1  no host is switched before its restore point is proved, and no such order can be folded
  *   I4  never more hosts taken out of service, or put back, at one time than max_unavailable
+ *   I4  blue-green: nobody that is live is retired before all the upgraded are admitted; nobody that was
+ * admitted is put back before every live one is admitted again, or is beyond hope with another one in; at the
+ *       end of what failed every live one is in, and whoever was upgraded out
  *   I5  while anything is wrong no host is switched, unless its host was left out: no more of a stage than
  *       max_failed, and never put back or skipped when it is well; every rollout ends, or waits for a named
  *       person
@@ -39,6 +42,7 @@ enum {
 };
 
 typedef struct Imagined { /* one host: what will become of it, and what was seen of it */
+    bool live, admit_fails, retire_fails;
     bool prepare_fails, switch_fails, sick_in_soak, silent, falls_silent, rollback_fails, never_answers;
     bool dead;            /* like one that never answers, but it does not roll back by itself either */
     int64_t answer_at_ms; /* 0: no order under way */
@@ -56,6 +60,7 @@ typedef struct Imagined { /* one host: what will become of it, and what was seen
     bool failed_out, skipped; /* left out */
     bool retried;             /* a person asked for another try, and it was not prepared for that yet */
     bool confirmed;
+    HostTraffic traffic; /* blue-green */
     bool order_open;
     OrderKind order;
     int orders, switches;
@@ -75,6 +80,7 @@ typedef struct World {
     int64_t soak_ms, soak_until_ms; /* of the last soak */
     int starts_left;                /* each gives orders their time again: for ever would be too often */
     int retries_left;
+    bool passed; /* blue-green: the take-over */
     bool failing;
     bool given_up; /* a person has aborted it, or asked for a rollback */
     bool held;     /* it waits for a person */
@@ -113,6 +119,7 @@ static const char *imagine_max_failed(World *world, Buffer *text, int hosts) {
 }
 
 static void write_plan(World *world, Buffer *out, int hosts) {
+    int live = hosts > 1 && one_in(world, 4) ? 1 + (int)up_to(world, hosts - 1) : 0;
     BUFFER_AUTO max_failed = {0};
     static const char *const data[] = {"keep-data", "restore-data", "hold"};
     buffer_printf(out,
@@ -121,12 +128,18 @@ static void write_plan(World *world, Buffer *out, int hosts) {
                   "package: {file: s.upk, trust: [s.pub]}\n"
                   "on_failure: %s\nhosts:\n",
                   data[up_to(world, 3)], one_in(world, 4) ? "hold" : "rollback");
-    for (int i = 0; i < hosts; i++) buffer_printf(out, "  - {name: h%d}\n", i);
+    for (int i = 0; i < hosts; i++)
+        buffer_printf(out, "  - {name: h%d, labels: {side: %s}}\n", i, i < live ? "blue" : "green");
+    if (live) buffer_text_append(out, "traffic: {commands: {drain: [out], readmit: [in]}}\n");
     buffer_text_append(out, "health: [{tcp: {address: \"127.0.0.1:1\"}}]\nrollout:\n");
     if (one_in(world, 2))
         buffer_printf(out, "  max_unavailable: %d\n", (int)up_to(world, hosts) + 1);
     else
         buffer_printf(out, "  max_unavailable: %d%%\n", (int)up_to(world, 100) + 1);
+    if (live)
+        buffer_printf(out, "  strategy: blue-green\n  live: {side: blue}\n  take_over_soak: %ds\n",
+                      (int)up_to(world, 60));
+    hosts -= live;
     buffer_text_append(out, "  stages:\n");
     if (hosts > 1 && one_in(world, 2)) buffer_text_append(out, "    - {name: pilot, hosts: 1, soak: 20s}\n");
     int batch = (int)up_to(world, 100) + 1, soak = (int)up_to(world, 60);
@@ -155,14 +168,19 @@ static Rollout *replay(const World *world, Arena *arena) {
     return rollout;
 }
 
-static void forge(const World *world, Rollout *copy, const RolloutHost *host, const char *type,
-                  const char *id, const char *what) {
+static void forge_order(const World *world, Rollout *copy, const RolloutHost *host, const char *type,
+                        const char *order, const char *id, const char *what) {
     Error error;
     JSON_AUTO event = rollout_event(copy, type, world->now_ms);
     json_set_text(event, "host", host->name);
-    json_set_text(event, "order", "switch");
+    json_set_text(event, "order", order);
     json_set_text(event, "order_id", id);
     if (rollout_fold(copy, copy->sequence + 1, event, &error) == 0) broken(world, what);
+}
+
+static void forge(const World *world, Rollout *copy, const RolloutHost *host, const char *type,
+                  const char *id, const char *what) {
+    forge_order(world, copy, host, type, "switch", id, what);
 }
 
 /* People in other processes write when they like: also between what was decided and its being written. */
@@ -181,6 +199,17 @@ static void race(World *world, Rollout *copy, json_t *decided) {
             broken(world, "I7: what a person wrote in between has made the journal unreadable");
 }
 
+static bool is_left_out(const Imagined *host) { return host->failed_out || host->skipped; }
+
+/* All that are to take over have said that they are in traffic. */
+static bool all_admitted(const World *world) {
+    for (size_t i = 0; i < world->rollout->host_count; i++) {
+        const Imagined *host = &world->hosts[i];
+        if (!host->live && !is_left_out(host) && host->traffic != TRAFFIC_IN) return false;
+    }
+    return true;
+}
+
 /* Events that nobody may have written: what cannot be folded cannot have happened. */
 static void forge_some(World *world, Rollout *copy) {
     size_t index = (size_t)up_to(world, (int64_t)copy->host_count);
@@ -192,6 +221,9 @@ static void forge_some(World *world, Rollout *copy) {
         return;
     }
     forge(world, copy, host, "order.done", host->order.id, "I7: an answer was taken twice");
+    if (imagined->live && !all_admitted(world))
+        forge_order(world, copy, host, "order.given", "retire", "C/h/99",
+                    "I4: a live host was retired too early");
     if (!imagined->proved)
         forge(world, copy, host, "order.given", "C/h/99", "I1: a switch was taken without a proof");
 }
@@ -232,9 +264,8 @@ static size_t count_rollbacks(const World *world) {
     return count;
 }
 
-static bool is_left_out(const Imagined *host) { return host->failed_out || host->skipped; }
-
 static bool is_out(const Imagined *host) {
+    if (host->live) return false;
     bool going = host->order_open && (host->order == ORDER_SWITCH || host->order == ORDER_ROLLBACK);
     return host->down || host->sick || host->missing || (going && host->on_new);
 }
@@ -285,7 +316,9 @@ static void check_passed(const World *world, const char *name) {
     for (size_t i = 0; i < world->rollout->host_count; i++) {
         const Imagined *host = &world->hosts[i];
         size_t stage = world->rollout->hosts[i].stage;
-        if (strcmp(world->plan->rollout.stages.items[stage].name, name) != 0 || is_left_out(host)) continue;
+        if (host->live || strcmp(world->plan->rollout.stages.items[stage].name, name) != 0 ||
+            is_left_out(host))
+            continue;
         if (!host->confirmed) broken(world, "I11: a stage passed before each of its hosts was confirmed");
         any = true;
     }
@@ -323,6 +356,49 @@ static void check_switch(const World *world, const Imagined *host) {
     check_nothing_is_wrong(world);
 }
 
+/* Before anybody that was admitted goes out. */
+static void check_live_back(const World *world) {
+    bool any = false;
+    for (size_t i = 0; i < world->rollout->host_count; i++) {
+        const RolloutHost *known = &world->rollout->hosts[i];
+        const Imagined *host = &world->hosts[i];
+        bool hopeless = !host->order_open && (host->missing || known->rollback_failed);
+        if (host->live && host->traffic != TRAFFIC_IN && !hopeless)
+            broken(world, "I4: put back before those that served before serve again");
+        any |= host->live && host->traffic == TRAFFIC_IN;
+    }
+    if (!any) broken(world, "I4: put back though nobody else would serve");
+}
+
+static void check_moves(const World *world, const Imagined *host, OrderKind kind) {
+    bool back = world->failing || world->given_up;
+    if (host->live && kind != ORDER_ADMIT && kind != ORDER_RETIRE)
+        broken(world, "I5: something was done to a live host");
+    if (kind == ORDER_RETIRE && (!host->live || !all_admitted(world)))
+        broken(world, "I4: a live host was retired before all were admitted");
+    if (kind == ORDER_RETIRE && back) broken(world, "I5: a live host was retired after a failing verdict");
+    if (kind == ORDER_ADMIT && host->live != back) broken(world, "I5: the wrong host was admitted");
+    if (kind == ORDER_ADMIT && !host->live && (!host->confirmed || is_left_out(host)))
+        broken(world, "I11: a host was admitted that was not confirmed");
+    if (kind == ORDER_RETIRE || (kind == ORDER_ADMIT && !host->live)) check_nothing_is_wrong(world);
+    if (kind == ORDER_ROLLBACK && host->traffic != TRAFFIC_OUT) check_live_back(world);
+    if (kind == ORDER_COMMIT && plan_is_blue_green(world->plan) && !world->passed)
+        broken(world, "I11: committed before the take-over has passed");
+}
+
+/* With all requests on the new ones, and for as long as was said. */
+static void check_taken_over(const World *world) {
+    check_nothing_is_wrong(world);
+    if (world->now_ms < world->soak_until_ms) broken(world, "I11: the last watch was cut short");
+    for (size_t i = 0; i < world->rollout->host_count; i++) {
+        const Imagined *host = &world->hosts[i];
+        if (host->live && host->traffic != TRAFFIC_OUT)
+            broken(world, "I11: taken over though others still served");
+        if (!host->live && !is_left_out(host) && !host->passed_since_soak)
+            broken(world, "I11: taken over without a report");
+    }
+}
+
 static void check_order(const World *world, const json_t *event) {
     const RolloutHost *known = rollout_host(world->rollout, json_get_text(event, "host", NULL));
     const Imagined *host = &world->hosts[known - world->rollout->hosts];
@@ -334,6 +410,7 @@ static void check_order(const World *world, const json_t *event) {
         broken(world, "I7: an order does not have the next name");
     if (host->order_open) broken(world, "I7: a second order was given beside an open one");
     order_kind_from_text(json_get_text(event, "order", NULL), &kind);
+    check_moves(world, host, kind);
     if (kind == ORDER_SWITCH) check_switch(world, host);
     if (kind == ORDER_ROLLBACK && host->on_new && count_rollbacks(world) >= allowed)
         broken(world, "I4: too many hosts put back at one time");
@@ -361,6 +438,7 @@ static void check(const World *world, const json_t *event) {
     if (strcmp(type, "stage.passed") == 0 || strcmp(type, "batch.started") == 0)
         check_nothing_is_wrong(world);
     if (strcmp(type, "stage.passed") == 0) check_passed(world, json_get_text(event, "stage", ""));
+    if (strcmp(type, "take_over.passed") == 0) check_taken_over(world);
     if (strcmp(type, "host.left_out") == 0) check_left_out(world, known);
     if (strcmp(type, "change.closed") == 0) check_named(world, event);
     if (strcmp(type, "host.lost") == 0 && !world->hosts[known - world->rollout->hosts].order_open)
@@ -379,6 +457,10 @@ static void note_order(World *world, Imagined *host, const json_t *event) {
         host->resumed_since_switch = host->passed_since_soak = host->confirmed = false;
     }
     if (host->order == ORDER_PREPARE) host->retried = false;
+    if (host->order == ORDER_ADMIT || host->order == ORDER_RETIRE) host->traffic = TRAFFIC_UNSURE;
+    bool moves = host->order == ORDER_ADMIT || host->order == ORDER_RETIRE;
+    if (host->live ? host->dead || (host->never_answers && host->order == ORDER_RETIRE) : host->dead && moves)
+        return;
     bool first = world->rollout->switch_count == 0; /* later the others' reports would fill the journal */
     if (host->dead &&
         (host->order == ORDER_ROLLBACK || (host->order == ORDER_PREPARE && first && one_in(world, 3))))
@@ -411,7 +493,8 @@ static void note(World *world, const json_t *event) {
         world->given_up = true;
         world->held = false;
     }
-    if (strcmp(type, "stage.soaking") == 0) {
+    if (strcmp(type, "take_over.passed") == 0) world->passed = true;
+    if (strcmp(type, "stage.soaking") == 0 || strcmp(type, "take_over.soaking") == 0) {
         world->soak_ms = json_get_integer(event, "soak_ms", 0);
         world->soak_until_ms = world->now_ms + world->soak_ms;
         for (size_t i = 0; i < world->rollout->host_count; i++) world->hosts[i].passed_since_soak = false;
@@ -448,7 +531,8 @@ static void decide(World *world) {
 static bool fails(const Imagined *imagined, OrderKind kind) {
     return (kind == ORDER_PREPARE && imagined->prepare_fails) ||
            (kind == ORDER_SWITCH && imagined->switch_fails) ||
-           (kind == ORDER_ROLLBACK && imagined->rollback_fails);
+           (kind == ORDER_ROLLBACK && imagined->rollback_fails) ||
+           (kind == ORDER_ADMIT && imagined->admit_fails) || (kind == ORDER_RETIRE && imagined->retire_fails);
 }
 
 static void note_answer(const World *world, Imagined *host, bool failed) {
@@ -464,6 +548,8 @@ static void note_answer(const World *world, Imagined *host, bool failed) {
         return;
     }
     host->heard_ms = world->now_ms;
+    if (host->order == ORDER_ADMIT) host->traffic = TRAFFIC_IN;
+    if (host->order == ORDER_RETIRE || host->order == ORDER_ROLLBACK) host->traffic = TRAFFIC_OUT;
     if (host->order == ORDER_PREPARE) host->proved = true;
     if (host->order == ORDER_SWITCH) host->watched = true;
     if (host->order == ORDER_COMMIT || host->order == ORDER_ROLLBACK) host->watched = false;
@@ -484,7 +570,7 @@ static void answer(World *world, size_t index) {
     if (one_in(world, 3) && imagined->order == ORDER_SWITCH)
         imagined->switch_fails = false; /* mended meanwhile */
     fold(world, event);
-    if (host->state == HOST_PENDING && (world->failing || world->given_up))
+    if (!host->live && host->state == HOST_PENDING && (world->failing || world->given_up))
         broken(world, "I12: what was given up is to begin again");
     note_answer(world, imagined, failed);
 }
@@ -607,6 +693,16 @@ static void step(World *world) {
 
 /* ---- the end */
 
+/* What failed has left the balancer as it was; what went through, the other way round. */
+static void check_traffic(const World *world, const RolloutHost *host, bool forward) {
+    const Imagined *imagined = &world->hosts[host - world->rollout->hosts];
+    if (!plan_is_blue_green(world->plan) || rollout_needs_person(host)) return;
+    bool in = imagined->live ? !forward : forward && !is_left_out(imagined);
+    if (imagined->traffic == (in ? TRAFFIC_IN : TRAFFIC_OUT)) return;
+    broken(world, imagined->live ? "I4: a live host was left where it should not be"
+                                 : "I4: an upgraded host was left where it should not be");
+}
+
 static void check_end(World *world) {
     const Rollout *rollout = world->rollout;
     for (size_t i = 0; i < rollout->host_count; i++) {
@@ -615,6 +711,8 @@ static void check_end(World *world) {
              old = host->state == HOST_ROLLED_BACK || host->state == HOST_PENDING;
         bool named = host->rollback_failed || host->kept || host->state == HOST_LOST;
         bool forward = !world->failing && !world->given_up; /* it went through, but for who was left out */
+        check_traffic(world, host, forward);
+        if (host->live) continue;
         if (forward && !is_left_out(&world->hosts[i]) ? !new_version : !old && !named)
             broken(world, "I5: a host was left between two versions");
         if (rollout->outcome == OUTCOME_SUCCEEDED && (host->rollback_failed || host->kept))
@@ -630,6 +728,8 @@ static void imagine(World *world, size_t count) {
                                      .silent = one_in(world, 25),
                                      .falls_silent = one_in(world, 25),
                                      .rollback_fails = one_in(world, 15),
+                                     .admit_fails = one_in(world, 20),
+                                     .retire_fails = one_in(world, 20),
                                      .never_answers = one_in(world, 40),
                                      .dead = one_in(world, 100)};
 }
@@ -654,6 +754,10 @@ static RolloutOutcome simulate(uint64_t seed) {
     json_object_set_new(opened, "plan", plan_to_json(plan));
     json_array_append_new(world.journal, opened);
     world.rollout = replay(&world, arena);
+    for (size_t i = 0; i < world.rollout->host_count; i++) {
+        world.hosts[i].live = plan_host_is_live(plan, &plan->hosts.items[i]);
+        world.hosts[i].traffic = world.hosts[i].live ? TRAFFIC_IN : TRAFFIC_OUT;
+    }
     decide(&world);
     for (long steps = 0; !rollout_ended(world.rollout); steps++) {
         if (steps > STEPS_MAX) broken(&world, "I5: it is stuck");

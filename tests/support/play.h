@@ -171,6 +171,8 @@ static inline const char *play_carry_out(Play *play, const char *host, const Ord
         return stubborn ? "it stays dead" : NULL;
     case ORDER_CONFIRM: play_step(play, host, order, "confirm", NULL, NULL); return NULL;
     case ORDER_COMMIT: play_step(play, host, order, "commit", "{\"removed_releases\":1}", NULL); return NULL;
+    case ORDER_ADMIT: play_step(play, host, order, "admit", NULL, NULL); return NULL;
+    case ORDER_RETIRE: play_step(play, host, order, "retire", NULL, NULL); return NULL;
     }
     return NULL;
 }

@@ -155,6 +155,57 @@ static void test_the_wait_for_connections_counts_towards_the_deadline(void **sta
                    "traffic.drain_timeout counts as well");
 }
 
+#define GROUPS                                                                                               \
+    "upkeep: 1\n"                                                                                            \
+    "service: {name: shop, root: \"/srv/${host.name}\", run: {systemd: shop.service}}\n"                     \
+    "package: {file: shop.upk, trust: [a.pub]}\n"                                                            \
+    "health: [{tcp: {address: \"127.0.0.1:80\"}}]\n"                                                         \
+    "hosts: [{name: b, labels: {side: blue}}, {name: g, labels: {side: green}}]\n"
+#define BLUE_GREEN(live) "rollout: {strategy: blue-green" live "}\n"
+
+static void test_live_hosts_are_in_no_stage(void **state) {
+    (void)state;
+    ARENA_AUTO arena = arena_new();
+    Plan *plan = expect_plan(arena, GROUPS HAPROXY BLUE_GREEN(", live: {side: blue}"));
+    size_t stages[2];
+    assert_int_equal(plan_stages(plan, stages, NULL), 0);
+    assert_true(stages[0] == PLAN_STAGE_NONE && stages[1] == 0);
+    assert_string_equal(plan->rollout.stages.items[0].name, "all"); /* of one host */
+    assert_int_equal(plan->rollout.take_over_soak_ms, 60000);
+}
+
+/* A host knows from its own plan, which is all that it gets, which of the two it is. */
+static void test_a_host_knows_whether_it_is_live(void **state) {
+    (void)state;
+    ARENA_AUTO arena = arena_new();
+    Plan *plan = expect_plan(arena, GROUPS HAPROXY BLUE_GREEN(", live: {side: blue}"));
+    for (int i = 0; i < 2; i++) {
+        Error error = {0};
+        Plan *read = NULL;
+        JSON_AUTO document = plan_to_json(own(arena, plan, i ? "g" : "b"));
+        if (plan_from_json(arena, document, &read, &error) < 0) fail_msg("%s", error.en);
+        assert_true(plan_is_blue_green(read));
+        assert_int_equal(plan_host_is_live(read, &read->hosts.items[0]), i == 0);
+        assert_int_equal(read->rollout.stages.count, i);
+    }
+}
+
+static void test_groups_that_make_no_sense_are_refused(void **state) {
+    (void)state;
+    expect_refused(GROUPS HAPROXY BLUE_GREEN(""), "no host");
+    expect_refused(GROUPS HAPROXY BLUE_GREEN(", live: {side: red}"), "no host");
+    expect_refused(GROUPS HAPROXY
+                   "rollout: {strategy: blue-green, live: {side: blue}, stages: [{name: s, select: "
+                   "{side: blue}}]}\n",
+                   "no host is left");
+    expect_refused("upkeep: 1\nservice: {name: s, root: /srv/s, run: {systemd: s.service}}\n"
+                   "package: {file: s.upk, trust: [a.pub]}\nhealth: [{tcp: {address: \"h:1\"}}]\n"
+                   "hosts: [{name: b, labels: {side: blue}}]\n" HAPROXY BLUE_GREEN(", live: {side: blue}"),
+                   "every host");
+    expect_refused(GROUPS BLUE_GREEN(", live: {side: blue}"), "traffic");
+    expect_refused(GROUPS HAPROXY "rollout: {live: {side: blue}}\n", "blue-green");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_without_traffic_no_balancer_is_told),
@@ -166,6 +217,9 @@ int main(void) {
         cmocka_unit_test(test_names_that_would_be_commands_are_refused),
         cmocka_unit_test(test_sockets_are_paths_or_addresses_and_few),
         cmocka_unit_test(test_the_wait_for_connections_counts_towards_the_deadline),
+        cmocka_unit_test(test_live_hosts_are_in_no_stage),
+        cmocka_unit_test(test_a_host_knows_whether_it_is_live),
+        cmocka_unit_test(test_groups_that_make_no_sense_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,6 +44,17 @@ int traffic_check(const TrafficContext *context, Error *error) {
     return error_prefix(error, "cannot take %s out of traffic", context->host);
 }
 
+int traffic_check_out(const TrafficContext *context, Error *error) {
+    TrafficContext own = with_last(context);
+    const TrafficDriver *driver = find_driver(&own, error);
+    bool in = false;
+    if (!driver || (driver->is_in && driver->is_in(&own, &in, error) < 0))
+        return error_prefix(error, "cannot see whether %s is out of traffic", context->host);
+    if (!in) return 0;
+    return error_set(error, ERROR_REFUSED, "%s gets requests: take it out, or name it under rollout.live",
+                     context->host);
+}
+
 int traffic_drain(const TrafficContext *context, TrafficEnd *out, Error *error) {
     TrafficContext own = with_last(context);
     TrafficEnd end = {.unit = "connections", .before = TRAFFIC_UNKNOWN, .left = TRAFFIC_UNKNOWN};

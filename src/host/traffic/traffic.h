@@ -48,6 +48,9 @@ typedef enum TrafficAction { TRAFFIC_DRAIN, TRAFFIC_READMIT, TRAFFIC_WEIGHT } Tr
 /* Would it go? Every balancer answers and knows the host, its weight can be set to `percent`, and somebody
  * else serves while it is out (but for `last`): ERROR_REFUSED when nobody does. Changes nothing. */
 int traffic_check(const TrafficContext *context, Error *error);
+/* Is it out of traffic already? ERROR_REFUSED when it gets requests. The user's own commands cannot tell:
+ * they are believed. Changes nothing. */
+int traffic_check_out(const TrafficContext *context, Error *error);
 /* Checks as traffic_check does, then nothing new comes to the host. Connections that do not end within
  * drain_timeout are no error: `out` (may be NULL) says how many. */
 int traffic_drain(const TrafficContext *context, TrafficEnd *out, Error *error);

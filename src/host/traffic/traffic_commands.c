@@ -66,4 +66,4 @@ static const char *describe(const TrafficContext *context, TrafficAction action,
     return command_text(lists[action]->items, lists[action]->count, arena);
 }
 
-const TrafficDriver traffic_driver_commands = {drives, check, drain, readmit, weight, describe};
+const TrafficDriver traffic_driver_commands = {drives, check, NULL, drain, readmit, weight, describe};

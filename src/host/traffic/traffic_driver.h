@@ -5,6 +5,7 @@
 typedef struct TrafficDriver {
     bool (*drives)(const PlanTraffic *traffic);
     int (*check)(const TrafficContext *context, Error *error);
+    int (*is_in)(const TrafficContext *context, bool *out, Error *error);       /* NULL: it cannot tell */
     int (*drain)(const TrafficContext *context, TrafficEnd *out, Error *error); /* out is never NULL */
     int (*readmit)(const TrafficContext *context, Error *error);
     int (*weight)(const TrafficContext *context, int percent, Error *error);

@@ -283,6 +283,19 @@ static int check(const TrafficContext *context, Error *error) {
 
 static bool is_out(const Server *server) { return strncmp(server->status, "MAINT", 5) == 0; }
 
+/* Also where it is down: it would get requests as soon as something answers there. */
+static int is_in(const TrafficContext *context, bool *out, Error *error) {
+    const StringList *sockets = &context->traffic->haproxy->sockets;
+    bool in = false;
+    for (size_t i = 0; i < sockets->count; i++) {
+        Server server = {0};
+        if (look_at(context, sockets->items[i], &server, error) < 0) return -1;
+        in |= !is_out(&server) && strncmp(server.status, "DRAIN", 5) != 0;
+    }
+    *out = in;
+    return 0;
+}
+
 /* Looked at again afterwards: another host may have gone out in the same moment, and one of the two must
  * come back. */
 static int begin_drain(const TrafficContext *context, const char *socket, Error *error) {
@@ -374,4 +387,4 @@ static const char *describe(const TrafficContext *context, TrafficAction action,
     return text;
 }
 
-const TrafficDriver traffic_driver_haproxy = {drives, check, drain, readmit, weight, describe};
+const TrafficDriver traffic_driver_haproxy = {drives, check, is_in, drain, readmit, weight, describe};

@@ -231,6 +231,14 @@ static int check(const TrafficContext *context, Error *error) {
     return traffic_check_share(upstream.server.whole, context->percent, error);
 }
 
+static int is_in(const TrafficContext *context, bool *out, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    UPSTREAM_AUTO upstream = {.dir = -1};
+    if (open_upstream(context, arena, &upstream, error) < 0) return -1;
+    *out = !upstream.server.down;
+    return 0;
+}
+
 static int drain(const TrafficContext *context, TrafficEnd *out, Error *error) {
     WORKERS_AUTO workers = {0};
     Edit wish = {.down = true, .may_empty = context->last};
@@ -270,4 +278,4 @@ static const char *describe(const TrafficContext *context, TrafficAction action,
     return arena_printf(arena, "server %s%s; > %s && %s", nginx->server, what, nginx->file, reload);
 }
 
-const TrafficDriver traffic_driver_nginx = {drives, check, drain, readmit, weight, describe};
+const TrafficDriver traffic_driver_nginx = {drives, check, is_in, drain, readmit, weight, describe};
