@@ -59,11 +59,6 @@ static const char *outage_time(const Retrospective *report, const StoryHost *hos
     return retrospective_duration(report, host->outage_ms);
 }
 
-/* Nobody but a blue-green rollout moves hosts in and out of traffic by order. */
-static int last_kind(const Retrospective *report) {
-    return plan_is_blue_green(report->story->rollout->plan) ? ORDER_RETIRE : ORDER_ROLLBACK;
-}
-
 static void put_host(const Retrospective *report, DocumentTable *table, const StoryHost *host) {
     const Rollout *rollout = report->story->rollout;
     document_row(table, tone_of(host->state));
@@ -78,7 +73,7 @@ static void put_host(const Retrospective *report, DocumentTable *table, const St
     document_cell(table, span_text(version_now(report, host)));
     document_cell(table,
                   span_tone(host->outage_ms < 0 ? DOCUMENT_BAD : DOCUMENT_PLAIN, outage_time(report, host)));
-    for (int kind = ORDER_PREPARE; kind <= last_kind(report); kind++)
+    for (int kind = ORDER_PREPARE; kind <= ORDER_ROLLBACK; kind++)
         document_cell(table, span_text(order_time(report, host->name, (OrderKind)kind)));
 }
 
@@ -92,7 +87,7 @@ static void put_table(const Retrospective *report) {
                 "version, had passed its probes often enough in a row: an upper bound."));
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++)
         document_column(table, text_in(report->language, columns[i]), i == 5);
-    for (int kind = ORDER_PREPARE; kind <= last_kind(report); kind++)
+    for (int kind = ORDER_PREPARE; kind <= ORDER_ROLLBACK; kind++)
         document_column(table, text_in(report->language, words_order(order_kind_text((OrderKind)kind))),
                         true);
     for (size_t i = 0; i < report->story->rollout->host_count; i++)

@@ -22,13 +22,13 @@ class TwoGroups(BalancedFleet):
         wanted = {**dict.fromkeys(live, SERVES), **dict.fromkeys(idle, STANDS_BY)}
         wait_for(lambda: self.balancer.servers() == wanted, f"{live} to serve, and {idle} to stand by")
 
-    def blue_green(self, package, live="blue", soak="1s", health=None):
+    def blue_green(self, package, live="blue", soak="1s", probe=None):
         document = self.document(package, traffic=True)
         for row in document["hosts"]:
             row["labels"] = {"side": "blue" if row["name"] in BLUE else "green"}
         document["rollout"] = {"strategy": "blue-green", "live": {"side": live}, "max_unavailable": "100%",
                                "take_over_soak": soak, "stages": [{"name": "all", "soak": "500ms"}]}
-        document["health"] = health or document["health"]
+        document["health"] += [probe] if probe else []
         return document
 
 
@@ -71,10 +71,10 @@ def a_group_takes_over_and_the_next_upgrade_goes_the_other_way_round(fleet):
 def a_version_that_turns_bad_after_the_take_over_is_replaced_by_what_stood_by(fleet):
     """Its health fails before its users notice: what they are answered meanwhile is the bad version's to say."""
     file = fleet.package("2.0")
-    probe = [{"name": "own", "command": {"run": ["/usr/bin/test", "!", "-e", "${service.root}/sick"]}, "every": "100ms",
-              "healthy_after": 2, "fail_after": 3, "deadline": "20s"}]
+    probe = {"name": "own", "command": {"run": ["/usr/bin/test", "!", "-e", "${service.root}/sick"]}, "every": "100ms",
+             "healthy_after": 2, "fail_after": 3, "deadline": "20s"}
     with fleet.under_requests("1.0", "2.0"):
-        change = fleet.open(fleet.blue_green(file, soak="60s", health=probe))
+        change = fleet.open(fleet.blue_green(file, soak="60s", probe=probe))
         fleet.wait_event(change, "take_over.soaking")
         (fleet.root_of("web3") / "sick").touch()
         look = fleet.wait_end(change, "rolled_back")

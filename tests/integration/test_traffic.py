@@ -257,5 +257,33 @@ def a_first_installation_comes_into_traffic_when_it_is_healthy(site):
     assert balancer.servers() == {"web1": ("UP", 100), "web2": ("UP", 100)}
 
 
+@test(hosts=2)
+def one_machine_has_a_group_that_takes_over_as_well(site):
+    site.install("1.0")
+    balancer = Haproxy(site)
+    balancer.ask("set server web/web2 state maint")
+    document = site.document(site.package("2.0"), traffic=balancer.plan())
+    document["hosts"][0]["labels"] = {"side": "blue"}
+    document["rollout"] = {"strategy": "blue-green", "live": {"side": "blue"}, "take_over_soak": "500ms",
+                           "stages": [{"name": "all", "soak": "500ms"}]}
+    plan = site.write(document)
+    site.run("check", plan)
+    site.run("simulate", plan)
+    site.run("show", plan).says("Take-over: all of them go into traffic, then web1 out of it")
+    with Client(balancer.port) as client:
+        site.run("run", plan).says("take-over passed")
+        time.sleep(0.3)
+    client.expect("1.0", "2.0")
+    assert balancer.servers() == {"web1": ("MAINT", 100), "web2": ("UP", 100)}
+    assert site.current(0) == "1.0" and site.current(1) == "2.0"
+    site.run("status", site.change()).says("stands by")
+    with Client(balancer.port) as client:
+        site.run("rollback", site.change())
+        time.sleep(0.3)
+    client.expect("1.0", "2.0")
+    site.expect("1.0")
+    assert balancer.servers() == {"web1": ("UP", 100), "web2": ("MAINT", 100)}
+
+
 if __name__ == "__main__":
     main(2)

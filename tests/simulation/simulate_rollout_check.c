@@ -196,6 +196,8 @@ void check(const World *world, const json_t *event) {
     const char *type = json_get_text(event, "type", "");
     const RolloutHost *known = rollout_host(world->rollout, json_get_text(event, "host", NULL));
     if (strcmp(type, "order.given") == 0) check_order(world, event);
+    if (strcmp(type, "order.cancelled") == 0 && known->live && known->order.kind == ORDER_ADMIT)
+        broken(world, "I4: a live host was told not to come back");
     if (strcmp(type, "stage.passed") == 0 || strcmp(type, "batch.started") == 0)
         check_nothing_is_wrong(world);
     if (strcmp(type, "stage.passed") == 0) check_passed(world, json_get_text(event, "stage", ""));

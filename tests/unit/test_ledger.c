@@ -75,6 +75,27 @@ static void test_the_last_accepted_change_is_kept_beside_the_next(void **state) 
     close_room(&room);
 }
 
+static void test_what_a_live_host_is_asked_stands_in_a_ledger_of_its_own(void **state) {
+    Room room = open_in(*state);
+    Ledger live;
+    ledger_begin(&room.ledger, "C", "1.0", "2.0");
+    assert_int_equal(ledger_save(&room.ledger, NULL), 0);
+    assert_int_equal(ledger_load_live(room.arena, room.ledger.dir, &live, NULL), 0);
+    assert_null(live.change);
+    ledger_begin(&live, "D", "2.0", "3.0");
+    live.drained = live.admitted = true;
+    assert_int_equal(ledger_save(&live, NULL), 0);
+    ledger_free(&live);
+    close_room(&room);
+    room = open_in(*state);
+    assert_string_equal(room.ledger.change, "C");
+    assert_int_equal(ledger_load_live(room.arena, room.ledger.dir, &live, NULL), 0);
+    assert_string_equal(live.change, "D");
+    assert_true(live.drained && live.admitted);
+    ledger_free(&live);
+    close_room(&room);
+}
+
 static void test_the_same_order_again_keeps_its_steps_and_another_begins_anew(void **state) {
     Room room = open_in(*state);
     Order one = order("C/h/1", ORDER_PREPARE), two = order("C/h/2", ORDER_SWITCH);
@@ -172,6 +193,7 @@ int main(void) {
         test_in_folder(test_a_ledger_with_steps_that_are_none_is_refused),
         test_in_folder(test_what_was_saved_is_there_after_a_crash),
         test_in_folder(test_the_last_accepted_change_is_kept_beside_the_next),
+        test_in_folder(test_what_a_live_host_is_asked_stands_in_a_ledger_of_its_own),
         test_in_folder(test_the_same_order_again_keeps_its_steps_and_another_begins_anew),
         test_in_folder(test_answers_are_kept_with_their_errors),
         test_in_folder(test_another_change_forgets_the_last_one),

@@ -102,6 +102,31 @@ static void test_a_failure_names_host_step_and_reason(void **state) {
     play_close(&play);
 }
 
+#define TAKE_OVER                                                                                            \
+    "upkeep: 1\nchange: {title: Notes 2}\nservice: {name: notes, root: \"/srv/${host.name}\", "              \
+    "run: {systemd: n.service}, data: [shared/data]}\npackage: {file: notes.upk, trust: [a.pub]}\n"          \
+    "hosts: [{name: h1, labels: {side: blue}}, {name: h2}]\n"                                                \
+    "traffic: {commands: {drain: [out], readmit: [in]}}\n"                                                   \
+    "health: [{name: p1, http: {url: \"http://127.0.0.1:1/\"}}]\n"                                           \
+    "rollout: {strategy: blue-green, live: {side: blue}, take_over_soak: 3s, stages: [{name: all, soak: "    \
+    "3s}]}\n"
+
+static void test_a_take_over_is_told(void **state) {
+    (void)state;
+    Play play = {.plan = TAKE_OVER};
+    play_open(&play, "");
+    play_run(&play, 60);
+    FREE_AUTO char *report = report_of(&play, LANGUAGE_EN, FORM_MARKDOWN);
+    assert_says(report, "✅ **Succeeded**");
+    assert_says(report, "| h1 | live | **stands by** |");
+    assert_says(report, "| h2 | all | **committed** | 1.0 | 2.0 |");
+    assert_says(report, "take-over started: the upgraded hosts go into traffic");
+    assert_says(report, "order given: take out of traffic");
+    assert_says(report, "the live hosts stand by; last watch begins");
+    assert_sound(&play);
+    play_close(&play);
+}
+
 #define ONE_MAY_FAIL                                                                                         \
     "upkeep: 1\nchange: {title: Notes 2}\nservice: {name: notes, root: \"/srv/${host.name}\", "              \
     "run: {systemd: n.service}, data: [shared/data]}\npackage: {file: notes.upk, trust: [a.pub]}\n"          \
@@ -296,6 +321,7 @@ static void test_every_step_has_a_word(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_success_is_told),
+        cmocka_unit_test(test_a_take_over_is_told),
         cmocka_unit_test(test_a_failure_names_host_step_and_reason),
         cmocka_unit_test(test_hosts_that_were_left_out_are_named),
         cmocka_unit_test(test_one_left_out_that_could_not_be_put_back_needs_a_person),

@@ -143,12 +143,15 @@ static void test_goes_out_and_comes_back(void **state) {
     Fixture fixture;
     START(&fixture, state, "", "admin");
     assert_int_equal(traffic_check(&fixture.context, NULL), 0);
+    Error error = {0};
+    expect_error(traffic_check_out(&fixture.context, &error), &error, ERROR_REFUSED, "web1 gets requests");
     TrafficEnd drained = drain(&fixture);
     assert_int_equal(drained.before, 0);
     assert_int_equal(drained.left, 0);
     assert_false(drained.timed_out);
     expect_status(&fixture, "web1", "MAINT");
     expect_status(&fixture, "web2", "no check");
+    assert_int_equal(traffic_check_out(&fixture.context, NULL), 0);
     drain(&fixture); /* cut off, it is done again */
     assert_int_equal(traffic_readmit(&fixture.context, NULL), 0);
     expect_status(&fixture, "web1", "no check");

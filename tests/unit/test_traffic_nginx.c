@@ -125,10 +125,13 @@ static void test_goes_out_and_comes_back(void **state) {
     struct stat status;
     START(&fixture, state, 0, "");
     assert_int_equal(chmod(fixture.upstream, 0640), 0);
+    Error error = {0};
+    expect_error(traffic_check_out(&fixture.context, &error), &error, ERROR_REFUSED, "gets requests");
     TrafficEnd drained = drain(&fixture);
     assert_string_equal(drained.unit, "workers");
     assert_int_equal(drained.left, 0);
     expect_file(&fixture, " down; # one\n");
+    assert_int_equal(traffic_check_out(&fixture.context, NULL), 0);
     int before = atomic_load(&fixture.peers[0].connections);
     for (int i = 0; i < 6; i++) assert_true(request(&fixture));
     assert_int_equal(atomic_load(&fixture.peers[0].connections), before);
