@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAMES_MAX = AUTHORITY_NAMES_MAX };
+enum { NAMES_MAX = AUTHORITY_NAMES_MAX, CHANGE_NUMBER_MAX = 1000000 };
 
 /* ---- serve */
 
@@ -57,6 +57,15 @@ static size_t list_names(const Arguments *arguments, char host[static HOST_NAME_
     return count;
 }
 
+static int read_number(const char *text, int64_t *out, Error *error) {
+    char *rest;
+    long number = strtol(text, &rest, 10);
+    if (!*text || *rest || number < 0 || number > CHANGE_NUMBER_MAX)
+        return error_set(error, ERROR_INVALID, "--first-change must be a number, not %s", text);
+    *out = number;
+    return 0;
+}
+
 static int run_serve(Cli *cli, const Arguments *arguments) {
     Controller *controller = NULL;
     Error error = {0};
@@ -72,6 +81,7 @@ static int run_serve(Cli *cli, const Arguments *arguments) {
         return cli_fail(cli, &error);
     }
     if (daemon_log(arguments, &error) < 0 ||
+        read_number(arguments_get(arguments, "first-change", "0"), &spec.first_change, &error) < 0 ||
         read_listen(arguments_get(arguments, "listen", "0.0.0.0"), address, &spec.port, &error) < 0 ||
         controller_open(&spec, &controller, &error) < 0)
         return cli_fail(cli, &error);
@@ -226,6 +236,8 @@ static const Option serve_options[] = {
     {"name", 0, "NAME", TEXT("a name or address that agents and people know it by; may be given often"),
      true},
     {"certificates", 0, "DURATION", TEXT("how long hosts' certificates are valid (default: 90d)"), false},
+    {"first-change", 0, "N", TEXT("number changes from N on: after a restore, beyond those that were lost"),
+     false},
     {"port-file", 0, "FILE", TEXT("write the port there once it listens"), false},
     DAEMON_OPTIONS,
     {0},

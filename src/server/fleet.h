@@ -28,6 +28,10 @@ void fleet_begin(Fleet *fleet);                      /* the engines of changes t
 void fleet_stop(Fleet *fleet);
 void fleet_close(Fleet *fleet); /* NULL is allowed */
 
+/* Changes are numbered from there on at least; before fleet_begin(). Of a journal that was restored hosts may
+ * remember changes that it has lost: an order with an id that they know is answered from their ledgers. */
+void fleet_number_changes_from(Fleet *fleet, int64_t first);
+
 Clock *fleet_clock(const Fleet *fleet);
 Depot *fleet_depot(const Fleet *fleet);
 
