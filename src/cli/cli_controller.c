@@ -243,6 +243,12 @@ static const Option serve_options[] = {
     {0},
 };
 
+static const Option token_options[] = {
+    {"label", 0, "TEXT", TEXT("what the token is for"), false},
+    {"valid", 0, "DURATION", TEXT("how long the token is valid (default: 90d)"), false},
+    {0},
+};
+
 static const Option user_options[] = {
     {"role", 0, "ROLE", TEXT("viewer (default), operator, approver or admin"), false},
     {"label", 0, "TEXT", TEXT("what the token is for"), false},
@@ -261,7 +267,7 @@ const CliVerb cli_verbs_controller[] = {
      "upkeepd user add alice --role operator", user_options, 1, 1, run_user_add, false},
     {"user list", "", TEXT("who may sign in"), "", "upkeepd user list", NULL, 0, 0, run_user_list, false},
     {"user token", "NAME", TEXT("make one more token for somebody, and show it once"), "",
-     "upkeepd user token alice --label laptop --valid 30d", user_options, 1, 1, run_user_token, false},
+     "upkeepd user token alice --label laptop --valid 30d", token_options, 1, 1, run_user_token, false},
     {"user password", "NAME", TEXT("set somebody's password, read from standard input"), "",
      "upkeepd user password alice", NULL, 1, 1, run_user_password, false},
     {"user role", "NAME ROLE", TEXT("give somebody another role"), "", "upkeepd user role alice approver",
