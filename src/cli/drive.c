@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FOLLOW_MS = 200, TAKE_OVER_MS = 5000, FOLLOW_QUIET = -2 };
+enum { FOLLOW_MS = 200, TAKE_OVER_MS = 5000, SERVER_PATIENCE_MS = 120000, FOLLOW_QUIET = -2 };
 
 /* The one thing a signal handler may touch: how often we were asked to stop. */
 static atomic_int interrupts;
@@ -217,6 +217,7 @@ int drive_change(const Drive *drive, Error *error) {
 typedef struct Following {
     Rollout *rollout;
     Live *live;
+    int64_t silent_ms; /* steady: since when the controller does not answer; 0: it does */
 } Following;
 
 static int follow_event(void *context, int64_t sequence, const json_t *event, Error *error) {
@@ -240,6 +241,26 @@ static int leave_it(const Drive *drive, const Rollout *rollout) {
     return cli_result(drive->cli, rollout->change, "paused", 130, NULL);
 }
 
+/* What came since. A controller that is being started again is waited for: what it carries out goes on. */
+static int catch_up(const Drive *drive, Following *following, Error *error) {
+    int64_t now_ms = clock_steady_ms(clock_system());
+    Error why = {0};
+    if (journal_read(drive->journal, following->rollout->sequence, drive->change, follow_event, following,
+                     &why) == 0) {
+        following->silent_ms = 0;
+        return 0;
+    }
+    if (!following->silent_ms) {
+        following->silent_ms = now_ms;
+        if (drive->cli->server && why.kind == ERROR_SYSTEM)
+            fprintf(stderr, cli_text(drive->cli, "upkeep: the controller does not answer; waiting for it\n"));
+    }
+    if (drive->cli->server && why.kind == ERROR_SYSTEM && now_ms - following->silent_ms < SERVER_PATIENCE_MS)
+        return 0;
+    if (error) *error = why;
+    return -1;
+}
+
 /* Until it ends, or FOLLOW_QUIET when nothing was heard of it for `quiet_ms` (0: however long that lasts). */
 static int follow(const Drive *drive, int64_t quiet_ms, Error *error) {
     ARENA_AUTO arena = arena_new();
@@ -251,7 +272,7 @@ static int follow(const Drive *drive, int64_t quiet_ms, Error *error) {
     int64_t heard_ms = clock_steady_ms(clock_system());
     while (result == 0 && !rests(following.rollout) && atomic_load(&interrupts) == 0) {
         int64_t sequence = following.rollout->sequence, now_ms = clock_steady_ms(clock_system());
-        result = journal_read(drive->journal, sequence, drive->change, follow_event, &following, error);
+        result = catch_up(drive, &following, error);
         if (following.rollout->sequence != sequence) heard_ms = now_ms;
         if (result == 0 && quiet_ms && now_ms - heard_ms >= quiet_ms) result = FOLLOW_QUIET;
         live_tick(following.live, following.rollout, clock_wall_ms(clock_system()));

@@ -67,6 +67,15 @@ static void remote_cancel(HostLink *link, const char *host) {
     if (remote->spec.wake) remote->spec.wake(remote->spec.context, box->host);
 }
 
+static void remote_withdraw(HostLink *link, const char *host) {
+    Remote *remote = (Remote *)link;
+    Box *box = find(remote, host);
+    if (!box) return;
+    pthread_mutex_lock(&remote->lock);
+    box->waiting = box->cancelled = false;
+    pthread_mutex_unlock(&remote->lock);
+}
+
 static void remote_heard(HostLink *link, const char *host, int64_t number) {
     Remote *remote = (Remote *)link;
     Box *box = find(remote, host);
@@ -90,7 +99,7 @@ static int remote_receive(HostLink *link, int64_t timeout_ms, HostReport *out) {
     Remote *remote = (Remote *)link;
     struct timespec until = in_ms(timeout_ms);
     pthread_mutex_lock(&remote->lock);
-    while (!remote->first)
+    while (!remote->first && timeout_ms > 0)
         if (pthread_cond_timedwait(&remote->reported, &remote->lock, &until) != 0) break;
     Queued *queued = remote->first;
     if (queued) {
@@ -119,9 +128,10 @@ int host_link_remote_open(const HostLinkRemoteSpec *spec, HostLink **out, Error 
     (void)error;
     Remote *remote = calloc(1, sizeof *remote);
     if (!remote) abort();
-    *remote = (Remote){.link = {remote_submit, remote_cancel, remote_receive, remote_heard, remote_close},
-                       .arena = arena_new(),
-                       .spec = *spec};
+    *remote = (Remote){
+        .link = {remote_submit, remote_cancel, remote_withdraw, remote_receive, remote_heard, remote_close},
+        .arena = arena_new(),
+        .spec = *spec};
     remote->spec.rollout = NULL;
     remote->last = &remote->first;
     size_t count = spec->rollout->host_count;
@@ -194,7 +204,8 @@ static const char *objection(const Box *box, const json_t *event) {
     return json_dumpb(event, NULL, 0, JSON_COMPACT) > EVENT_TEXT_MAX ? "it is too long" : NULL;
 }
 
-static json_t *heard_event(const Remote *remote, const Box *box, const json_t *said, int64_t number) {
+static json_t *heard_event(const Remote *remote, const Box *box, const json_t *report, int64_t number) {
+    const json_t *said = json_object_get(report, "event");
     char time[CLOCK_TEXT_SIZE];
     const char *why = objection(box, said);
     json_t *event = why ? json_object() : json_deep_copy(said);
@@ -203,6 +214,9 @@ static json_t *heard_event(const Remote *remote, const Box *box, const json_t *s
         json_set_text(event, "why", why);
     } else {
         json_set_text(event, "host_time", json_get_text(said, "time", NULL));
+        json_object_del(event, "age_ms");
+        int64_t age_ms = json_get_integer(report, "age_ms", 0);
+        if (age_ms > 0) json_set_integer(event, "age_ms", age_ms);
     }
     clock_to_text(clock_wall_ms(remote->spec.clock), time);
     json_set_text(event, "time", time);
@@ -237,7 +251,7 @@ static int take(Remote *remote, Box *box, const json_t *report, Error *error) {
         return error_set(error, ERROR_REFUSED, "the report %" PRId64 " is missing", box->taken + 1);
     if (remote->queued >= QUEUE_MAX)
         return error_set(error, ERROR_REFUSED, "too many reports wait to be heard");
-    json_t *event = heard_event(remote, box, said, number);
+    json_t *event = heard_event(remote, box, report, number);
     note_answer(box, event);
     put(remote, box, event);
     box->taken = number;

@@ -235,6 +235,7 @@ static bool fold_order_given(Fold *fold) {
     host->order_open = true;
     host->order_cancelled = false;
     host->order_given_ms = fold->time_ms;
+    host->order_spent_ms = 0;
     host->order_count++;
     if (kind == ORDER_PREPARE) host->state = HOST_PREPARING;
     if (kind == ORDER_ROLLBACK) host->state = HOST_ROLLING_BACK;
@@ -307,14 +308,17 @@ static bool fold_step_started(Fold *fold) {
     return true;
 }
 
+/* A failing verdict stays until a person resumes: better reports that come in the same breath, as after a
+ * partition, must not hide it from the decision (I5). */
 static bool fold_health(Fold *fold) {
     if (!fold->host) return false;
     const char *verdict = json_get_text(fold->event, "verdict", "");
+    fold->host->health_ms = fold->time_ms - json_get_integer(fold->event, "age_ms", 0); /* when it was seen */
+    fold->host->missing = false;
+    if (fold->host->health == VERDICT_FAIL) return true;
     fold->host->health = strcmp(verdict, "pass") == 0   ? VERDICT_PASS
                          : strcmp(verdict, "fail") == 0 ? VERDICT_FAIL
                                                         : VERDICT_INCONCLUSIVE;
-    fold->host->health_ms = fold->time_ms;
-    fold->host->missing = false;
     if (fold->host->health != VERDICT_FAIL) return true;
     fold->host->error = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error", "unhealthy"));
     fold->host->error_zh =
@@ -401,11 +405,21 @@ static bool fold_started(Fold *fold) {
     return true;
 }
 
+/* The time of a dead engine counts as far as the journal shows that it lived: else one that is started again
+ * and again would never call a dead host lost. */
+static void spend(const Rollout *rollout, RolloutHost *host) {
+    int64_t since_ms =
+        host->order_given_ms > rollout->watch_from_ms ? host->order_given_ms : rollout->watch_from_ms;
+    if (host->order_open && rollout->listened_ms > since_ms)
+        host->order_spent_ms += rollout->listened_ms - since_ms;
+}
+
 /* Nobody has watched since the last engine ended, for however long that was, and the clock may have been set:
  * what was seen before is no pass (I11), the soak begins anew, and no time from before is waited for. */
 static bool fold_engine_started(Fold *fold) {
     Rollout *rollout = fold->rollout;
-    rollout->watch_from_ms = fold->time_ms;
+    for (size_t i = 0; i < rollout->host_count; i++) spend(rollout, &rollout->hosts[i]);
+    rollout->watch_from_ms = rollout->listened_ms = fold->time_ms;
     rollout->prepare_only = json_get_bool(fold->event, "prepare_only", false);
     for (size_t i = 0; i < rollout->host_count; i++) {
         RolloutHost *host = &rollout->hosts[i];
@@ -497,6 +511,7 @@ static bool fold_rollback(Fold *fold) {
     for (size_t i = 0; i < rollout->host_count; i++) {
         rollout->hosts[i].rollback_failed = false;
         rollout->hosts[i].kept = false;
+        if (rollout->hosts[i].state == HOST_LOST) rollout->hosts[i].state = HOST_FAILED;
     }
     return true;
 }
@@ -562,6 +577,15 @@ static RolloutStage *find_stage(const Rollout *rollout, const char *name) {
     return NULL;
 }
 
+/* Who speaks is not lost; what it has done meanwhile nobody knows, so it has failed, and goes back. */
+static void fold_report_number(Fold *fold) {
+    int64_t number = json_get_integer(fold->event, "report", 0);
+    if (number <= fold->host->report_number) return;
+    fold->host->report_number = number;
+    fold->host->missing = false;
+    if (fold->host->state == HOST_LOST) fold->host->state = HOST_FAILED;
+}
+
 int rollout_fold(Rollout *rollout, int64_t sequence, const json_t *event, Error *error) {
     const char *type = json_get_text(event, "type", "");
     Fold fold = {.rollout = rollout, .event = event};
@@ -576,8 +600,9 @@ int rollout_fold(Rollout *rollout, int64_t sequence, const json_t *event, Error 
                              "event %" PRId64 " (%s) cannot follow the ones before it", sequence, type);
         break;
     }
-    int64_t report = json_get_integer(event, "report", 0);
-    if (fold.host && report > fold.host->report_number) fold.host->report_number = report;
+    if (fold.host) fold_report_number(&fold);
+    bool by_person = strncmp(type, "control.", strlen("control.")) == 0; /* who has another clock */
+    if (!by_person && fold.time_ms > rollout->listened_ms) rollout->listened_ms = fold.time_ms;
     rollout->sequence = sequence; /* other types are evidence: they change nothing here */
     if (fold.host)
         assert_host(rollout, fold.host); /* it changed no other one */

@@ -34,6 +34,8 @@
  *   rolling_back  failed         order.failed
  *   healthy       rolled_back    host.rolled_back           (its dead man's switch)
  *   any           lost           host.lost                  (an order's deadline passed)
+ *   lost          failed         any report of it           (what it did meanwhile nobody knows)
+ *   lost          failed         control.rollback           (a person has it tried again)
  *
  * Its part in the rollout, beside its state
  *
@@ -119,7 +121,9 @@ typedef struct RolloutHost {
     HostPart part;
     bool order_open; /* `order` was given and neither done nor failed */
     bool order_cancelled;
-    int64_t order_given_ms, order_cancelled_ms;
+    int64_t order_given_ms; /* or since when this engine listens for its answer */
+    int64_t order_spent_ms; /* how long engines before it have */
+    int64_t order_cancelled_ms;
     int order_count;
     bool switched;        /* SWITCH was given, and no rollback has ended since */
     bool confirmed;       /* users may have written: decides what happens to data */
@@ -130,7 +134,7 @@ typedef struct RolloutHost {
     size_t switch_rank;   /* 1 for the first one switched … */
     int batch;            /* in its stage, from 1; 0: not yet */
     Verdict health;
-    int64_t health_ms;     /* of the last report; 0: none */
+    int64_t health_ms;     /* of the last report: when it was seen on the host; 0: none */
     int64_t report_number; /* of its last report; 0: it does not count them */
     int64_t heard_ms;      /* of its last answer, or since when an engine listens */
     int64_t confirm_by_ms; /* when it rolls back by itself; 0: not armed */
@@ -177,6 +181,7 @@ typedef struct Rollout {
     bool keep_data;        /* … with --keep-data */
     bool refused;          /* it failed before anything was switched */
     int64_t watch_from_ms; /* reports can be expected since then: the engine's last start */
+    int64_t listened_ms;   /* and until then at least: the last event that was not a person's */
     const char *reason;    /* why it is paused or rolling back, or NULL */
     const char *reason_zh;
     const char *reason_host; /* whose fault it was, or NULL */

@@ -18,7 +18,11 @@ static const int64_t order_limit_ms[ORDER_KINDS] = {
 
 /* Preparing ends soon after it was asked to: whoever has not answered by then should not keep a change from
  * its end for as long as a whole backup may take. */
-static const int64_t prepare_cancelled_limit_ms = HOUR_MS;
+enum { PREPARE_ENDING_MS = HOUR_MS };
+
+/* Where orders are open, so often at least the journal shows that an engine listens; and so long it does
+ * before it calls a host lost: who was waiting for an engine needs a while to find it. */
+enum { LISTENING_MS = 10 * MINUTE_MS, FINDING_MS = 5 * MINUTE_MS };
 
 typedef struct Decision {
     const Rollout *rollout;
@@ -152,18 +156,19 @@ static void decide_fault(Decision *decision, const Fault *fault) {
 
 /* ---- orders whose deadline has passed */
 
-static int64_t order_until_ms(const Rollout *rollout, const RolloutHost *host) {
+static bool is_overdue(const Decision *decision, const RolloutHost *host) {
+    int64_t watched_ms = decision->rollout->watch_from_ms;
+    int64_t spent_ms = decision->now_ms - latest(host->order_given_ms, watched_ms) + host->order_spent_ms;
     bool ending = host->order_cancelled && host->order.kind == ORDER_PREPARE;
-    int64_t until_ms =
-        latest(host->order_given_ms, rollout->watch_from_ms) + order_limit_ms[host->order.kind];
-    int64_t soon_ms = latest(host->order_cancelled_ms, rollout->watch_from_ms) + prepare_cancelled_limit_ms;
-    return ending && soon_ms < until_ms ? soon_ms : until_ms;
+    return spent_ms >= order_limit_ms[host->order.kind] ||
+           (ending && decision->now_ms - latest(host->order_cancelled_ms, watched_ms) >= PREPARE_ENDING_MS);
 }
 
 static bool decide_lost(Decision *decision) {
+    if (decision->now_ms - decision->rollout->watch_from_ms < FINDING_MS) return false;
     for (size_t i = 0; i < decision->rollout->host_count; i++) {
         const RolloutHost *host = &decision->rollout->hosts[i];
-        if (!host->order_open || decision->now_ms < order_until_ms(decision->rollout, host)) continue;
+        if (!host->order_open || !is_overdue(decision, host)) continue;
         decided_host(decision, "host.lost", host);
         return true;
     }
@@ -505,6 +510,13 @@ static void decide_forward(Decision *decision) {
     decide_commit(decision);
 }
 
+/* Nothing else is written, and an order is open: what of its time has passed must outlive this engine. */
+static void decide_listening(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    if (decision->now_ms - rollout->listened_ms >= LISTENING_MS && rollout_busy(rollout))
+        decided(decision, "engine.listening");
+}
+
 json_t *rollout_decide(const Rollout *rollout, int64_t now_ms) {
     Decision decision = {rollout, now_ms, json_array()};
     if (rollout_ended(rollout) || rollout->held) return decision.events;
@@ -516,5 +528,6 @@ json_t *rollout_decide(const Rollout *rollout, int64_t now_ms) {
         decide_back(&decision);
     else
         decide_forward(&decision);
+    if (json_array_size(decision.events) == 0) decide_listening(&decision);
     return decision.events;
 }

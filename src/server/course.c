@@ -212,16 +212,19 @@ static void *carry_out(void *argument) {
     return NULL;
 }
 
+/* The thread before this one may be telling its hosts yet that it is over: it asks course_is_over() then, so
+ * it is waited for without the lock. Whoever comes meanwhile finds `running`, and leaves it to us. */
 void course_go(Course *course, bool prepare_only) {
     pthread_mutex_lock(&course->run_lock);
     course->prepare_only = prepare_only;
-    if (course->running) {
-        course->again = true; /* it may be about to stop, and then has not seen what was written just now */
-        pthread_mutex_unlock(&course->run_lock);
-        return;
-    }
-    if (course->started) pthread_join(course->thread, NULL);
+    bool running = course->running, started = course->started;
+    pthread_t before = course->thread;
+    course->again |= running; /* it may be about to stop, and then has not seen what was written just now */
     course->started = course->running = true;
+    pthread_mutex_unlock(&course->run_lock);
+    if (running) return;
+    if (started) pthread_join(before, NULL);
+    pthread_mutex_lock(&course->run_lock);
     if (pthread_create(&course->thread, NULL, carry_out, course) != 0) abort();
     pthread_mutex_unlock(&course->run_lock);
 }

@@ -515,7 +515,7 @@ static void report(World *world, size_t index) {
     imagined->passed_since_soak |= strcmp(json_get_text(event, "verdict", ""), "pass") == 0;
     imagined->heard_ms = world->now_ms;
     imagined->wrong |= sick;
-    imagined->sick = sick;
+    imagined->sick |= sick;
     imagined->missing = false;
     if (sick) imagined->sick_in_soak = one_in(world, 2);
     fold(world, event);

@@ -95,6 +95,18 @@ static void test_an_order_that_is_cancelled_says_so_until_the_next(void **state)
     assert_false(json_get_bool(after, "cancel", true));
 }
 
+static void test_an_order_that_is_withdrawn_is_handed_out_no_more(void **state) {
+    Room *room = *state;
+    give(room, "C/a/1");
+    room->link->withdraw(room->link, "a");
+    assert_null(host_link_remote_poll(room->link, "a"));
+    room->link->cancel(room->link, "a");
+    give(room, "C/a/2");
+    JSON_AUTO after = host_link_remote_poll(room->link, "a");
+    assert_string_equal(json_get_text(json_object_get(after, "order"), "id", ""), "C/a/2");
+    assert_false(json_get_bool(after, "cancel", true));
+}
+
 static void test_a_report_that_comes_twice_is_heard_once(void **state) {
     Room *room = *state;
     JSON_AUTO event = NULL;
@@ -222,6 +234,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         in_room(test_an_order_waits_until_it_is_answered),
         in_room(test_an_order_that_is_cancelled_says_so_until_the_next),
+        in_room(test_an_order_that_is_withdrawn_is_handed_out_no_more),
         in_room(test_a_report_that_comes_twice_is_heard_once),
         in_room(test_a_report_that_leaves_a_gap_is_refused_and_names_the_missing_one),
         in_room(test_counting_goes_on_where_the_journal_ends),

@@ -146,6 +146,27 @@ static void test_two_writers_make_one_chain(void **state) {
     assert_int_equal(events, 20);
 }
 
+static void expect_unless(Journal *journal, int64_t after, bool expected) {
+    bool written = !expected;
+    JSON_AUTO made = event("decided", "A");
+    assert_int_equal(journal_append_unless(journal, after, "A", &made, 1, &written, NULL), 0);
+    assert_int_equal(written, expected);
+}
+
+static void test_what_was_chosen_before_something_new_came_is_not_written(void **state) {
+    JOURNAL_AUTO memory = journal_memory_new();
+    JOURNAL_AUTO sqlite = open_in(*state);
+    Journal *journals[] = {memory, sqlite};
+    for (size_t i = 0; i < 2; i++) {
+        fill(journals[i]);
+        expect_unless(journals[i], 2, false); /* the third one is of A */
+        assert_int_equal(count(journals[i], 0, NULL), 3);
+        append(journals[i], "four", "B"); /* another change's: no matter */
+        expect_unless(journals[i], 3, true);
+        assert_int_equal(count(journals[i], 0, "A"), 3);
+    }
+}
+
 static void test_a_newer_format_is_refused(void **state) {
     const TestFolder *folder = *state;
     Error error = {0};
@@ -201,6 +222,7 @@ int main(void) {
         test_in_folder(test_an_event_filed_under_another_change_is_detected),
         test_in_folder(test_a_cut_off_end_shows_in_the_head),
         test_in_folder(test_two_writers_make_one_chain),
+        test_in_folder(test_what_was_chosen_before_something_new_came_is_not_written),
         test_in_folder(test_a_newer_format_is_refused),
         test_in_folder(test_memory_and_sqlite_make_the_same_chain),
         cmocka_unit_test(test_a_brief_one_forgets_what_was_read_and_goes_on_with_the_chain),
