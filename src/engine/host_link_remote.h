@@ -12,6 +12,9 @@
  * of a host's business (of an order it was not given, of a type that only the engine writes) is evidence too:
  * "host.report_refused", and the numbers go on.
  *
+ * A host that has an order and neither polls nor reports for `lost_after_ms` is evidence as well:
+ * "host.silent", once until it comes again. Time in which there was no link is nobody's silence.
+ *
  * Any thread may poll and report while one thread is the engine. The box remembers nothing across restarts:
  * the journal does (RolloutHost.order, report_number).
  */
@@ -23,6 +26,7 @@
 typedef struct HostLinkRemoteSpec {
     const Rollout *rollout; /* whose hosts they are, and what was heard of them; only read while opening */
     Clock *clock;
+    int64_t lost_after_ms; /* see "host.silent" above; 0: it is never said */
     /* Something new waits for `host`: end its parked poll. Called in the engine's thread; may be NULL. */
     void (*wake)(void *context, const char *host);
     /* Its reports up to `number` stand in the journal now. In the engine's thread; may be NULL. */

@@ -216,6 +216,7 @@ typedef struct PlanRollout {
     PlanStageList stages;
     Amount max_unavailable;
     int64_t confirm_deadline_ms;
+    int64_t lost_after_ms; /* of silence; with a controller */
 } PlanRollout;
 
 typedef struct PlanChange {

@@ -266,6 +266,9 @@ static const Field rollout_fields[] = {
     FIELD(PlanRollout, DURATION, "confirm_deadline", confirm_deadline_ms, .fallback = "15m", .minimum = 1,
           .maximum = INT64_C(60) * 24 * HOUR,
           .text = "a switched host that hears no CONFIRM by then rolls back by itself"),
+    FIELD(PlanRollout, DURATION, "lost_after", lost_after_ms, .fallback = "15m", .minimum = SECOND,
+          .maximum = INT64_C(7) * 24 * HOUR,
+          .text = "with a controller: a host that has an order and says nothing for so long is lost"),
 };
 static const Schema rollout_schema = SCHEMA("rollout", PlanRollout, rollout_fields, NULL);
 

@@ -233,7 +233,7 @@ static bool fold_order_given(Fold *fold) {
     host->order = (Order){.kind = kind, .restore_data = json_get_bool(fold->event, "restore_data", false)};
     memcpy(host->order.id, id, strlen(id) + 1);
     host->order_open = true;
-    host->order_cancelled = false;
+    host->order_cancelled = host->silent = false;
     host->order_given_ms = fold->time_ms;
     host->order_spent_ms = 0;
     host->order_count++;
@@ -314,11 +314,11 @@ static bool fold_health(Fold *fold) {
     if (!fold->host) return false;
     const char *verdict = json_get_text(fold->event, "verdict", "");
     fold->host->health_ms = fold->time_ms - json_get_integer(fold->event, "age_ms", 0); /* when it was seen */
-    fold->host->missing = false;
     if (fold->host->health == VERDICT_FAIL) return true;
     fold->host->health = strcmp(verdict, "pass") == 0   ? VERDICT_PASS
                          : strcmp(verdict, "fail") == 0 ? VERDICT_FAIL
                                                         : VERDICT_INCONCLUSIVE;
+    fold->host->missing = false;
     if (fold->host->health != VERDICT_FAIL) return true;
     fold->host->error = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error", "unhealthy"));
     fold->host->error_zh =
@@ -337,8 +337,15 @@ static bool fold_host_rolled_back(Fold *fold) {
     return true;
 }
 
+static bool fold_host_silent(Fold *fold) {
+    if (!fold->host) return false;
+    fold->host->silent = fold->host->order_open;
+    return true;
+}
+
 static bool fold_host_lost(Fold *fold) {
     if (!fold->host) return false;
+    fold->host->silent = false;
     fold->host->state = HOST_LOST;
     fold->host->order_open = false;
     fold->host->missing = true;
@@ -548,6 +555,7 @@ static const struct {
     {"step.started", fold_step_started},
     {"host.health", fold_health},
     {"host.rolled_back", fold_host_rolled_back},
+    {"host.silent", fold_host_silent},
     {"host.lost", fold_host_lost},
     {"host.kept", fold_host_kept},
     {"host.left_out", fold_left_out},

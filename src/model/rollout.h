@@ -33,7 +33,7 @@
  *   rolling_back  rolled_back    order.done
  *   rolling_back  failed         order.failed
  *   healthy       rolled_back    host.rolled_back           (its dead man's switch)
- *   any           lost           host.lost                  (an order's deadline passed)
+ *   any           lost           host.lost                  (an order's deadline passed, or host.silent)
  *   lost          failed         any report of it           (what it did meanwhile nobody knows)
  *   lost          failed         control.rollback           (a person has it tried again)
  *
@@ -121,6 +121,7 @@ typedef struct RolloutHost {
     HostPart part;
     bool order_open; /* `order` was given and neither done nor failed */
     bool order_cancelled;
+    bool silent;            /* while it has an order, its controller hears nothing of it for too long */
     int64_t order_given_ms; /* or since when this engine listens for its answer */
     int64_t order_spent_ms; /* how long engines before it have */
     int64_t order_cancelled_ms;

@@ -135,7 +135,7 @@ static int start_server(Controller *controller, int port, Error *error) {
                                .certificate_pem = certificate.certificate_pem,
                                .key_pem = certificate.key_pem,
                                .ca_pem = authority_certificate(controller->authority),
-                               .limits = {.body_max = BODY_MAX},
+                               .limits = {.body_max = BODY_MAX, .stream_max = HUB_STREAM_BYTES},
                                .handle = route_handle,
                                .context = controller};
     if (server_start(&settings, &controller->server, error) < 0) return -1;

@@ -78,7 +78,7 @@ typedef struct Backlog {
 
 static int add_past(void *context, int64_t sequence, const json_t *event, Error *error) {
     Backlog *backlog = context;
-    if (++backlog->count > HUB_BACKLOG_MAX)
+    if (++backlog->count > HUB_BACKLOG_MAX || backlog->text.size > HUB_BACKLOG_BYTES)
         return error_set(error, ERROR_REFUSED, "that is more of the past than a stream takes; begin later");
     append_event(&backlog->text, sequence, event);
     backlog->last = sequence;

@@ -328,14 +328,20 @@ class Fleet:
         return look
 
     def events(self, change=None):
-        """From the journal, as dictionaries."""
-        base, events, after = f"/api/v1/changes/{change}/events" if change else "/api/v1/journal", [], 0
-        while True:
-            page = self.ask.get(f"{base}?after={after}").json
+        """From the journal, as dictionaries: those of a change, or all."""
+        events, after = [], 0
+        while change:
+            page = self.ask.get(f"/api/v1/changes/{change}/events?after={after}").json
             if not page["events"]:
                 return events
             events += [row["event"] for row in page["events"]]
             after = page["last"]
+        while True:
+            page = self.ask.get(f"/api/v1/journal?after={after}").json
+            events += [json.loads(row["text"]) for row in page["rows"]]
+            after = page["last"]
+            if not page["more"]:
+                return events
 
     def happened(self, change, kind, **fields):
         with contextlib.suppress(OSError, http.client.HTTPException):
@@ -363,7 +369,8 @@ class Fleet:
             i = self.names.index(name)
             assert self.site.current(i) == version, f"{name}: current is {self.site.current(i)}, not {version}"
             wanted = f"service {version} plain" if version else None
-            assert served(self.site.ports[i]) == wanted, f"{name} serves {served(self.site.ports[i])}, not {wanted}"
+            serves = self.served(name)
+            assert serves == wanted, f"{name} serves {serves}, not {wanted}"
 
     def served(self, name):
         return served(self.site.ports[self.names.index(name)])

@@ -164,8 +164,11 @@ static EngineEnd live(Controller *controller, Arena *arena, Rollout **rollout) {
     JOURNAL_AUTO journal = book_open(&controller->book, &controller->fuse);
     if (change_load(journal, arena, controller->change, rollout, &error) < 0)
         fleet_broken(fleet, "I7: the journal cannot be read: %s", error.en);
-    HostLinkRemoteSpec remote = {
-        .rollout = *rollout, .clock = &controller->clock, .wake = wake, .context = fleet};
+    HostLinkRemoteSpec remote = {.rollout = *rollout,
+                                 .clock = &controller->clock,
+                                 .lost_after_ms = (*rollout)->plan->rollout.lost_after_ms,
+                                 .wake = wake,
+                                 .context = fleet};
     if (host_link_remote_open(&remote, &controller->remote, &error) < 0)
         fleet_broken(fleet, "I7: no link: %s", error.en);
     witness_saw_start(fleet, *rollout);

@@ -57,6 +57,7 @@ static void write_plan(Fleet *fleet, Buffer *out) {
     for (size_t i = 0; i < fleet->host_count; i++) buffer_printf(out, "  - {name: h%zu}\n", i);
     buffer_text_append(out, "health: [{tcp: {address: \"127.0.0.1:1\"}}]\nrollout:\n");
     buffer_printf(out, "  confirm_deadline: %dm\n", 5 + (int)fleet_up_to(fleet, 20));
+    if (fleet_one_in(fleet, 2)) buffer_printf(out, "  lost_after: %dm\n", 10 + (int)fleet_up_to(fleet, 30));
     buffer_printf(out, "  max_unavailable: %d\n  stages:\n",
                   1 + (int)fleet_up_to(fleet, (int64_t)fleet->host_count));
     if (fleet->host_count > 1 && fleet_one_in(fleet, 2))

@@ -284,6 +284,26 @@ static void lose_host(Case *at) {
     assert_string_equal(decide(at), " host.lost:a rollout.failing:a order.given:rollback:b");
 }
 
+static void test_a_host_that_falls_silent_with_an_order_is_lost(void **state) {
+    (void)state;
+    Case at = begin();
+    decide(&at);
+    happen(&at, "host.silent", "a");
+    assert_non_null(strstr(decide(&at), "host.lost:a"));
+    assert_int_equal(rollout_host(at.rollout, "a")->state, HOST_LOST);
+    arena_free(at.arena);
+}
+
+static void test_a_host_that_falls_silent_without_an_order_is_not_lost_for_that(void **state) {
+    (void)state;
+    Case at = begin();
+    decide(&at);
+    happen(&at, "order.done", "a");
+    happen(&at, "host.silent", "a");
+    assert_null(strstr(decide(&at), "host.lost"));
+    arena_free(at.arena);
+}
+
 static void test_a_lost_host_that_is_heard_again_goes_back(void **state) {
     (void)state;
     Case at = begin();
@@ -384,6 +404,8 @@ int main(void) {
         cmocka_unit_test(test_a_long_commit_is_not_taken_for_sickness),
         cmocka_unit_test(test_a_failed_rollback_needs_a_person),
         cmocka_unit_test(test_a_pause_switches_nobody_but_still_confirms),
+        cmocka_unit_test(test_a_host_that_falls_silent_with_an_order_is_lost),
+        cmocka_unit_test(test_a_host_that_falls_silent_without_an_order_is_not_lost_for_that),
         cmocka_unit_test(test_a_lost_host_that_is_heard_again_goes_back),
         cmocka_unit_test(test_a_lost_host_is_tried_again_when_a_person_rolls_back),
         cmocka_unit_test(test_a_lost_host_says_why_in_both_languages),

@@ -233,9 +233,9 @@ static void test_a_skipped_host_that_never_answers_does_not_keep_the_change_from
     happen(&at, "control.skip", "a");
     decide(&at);
     at.now_ms += 3599 * 1000;
-    assert_string_equal(decide(&at), " engine.listening");
+    assert_null(strstr(decide(&at), "host.lost"));
     at.now_ms += 1000;
-    assert_string_equal(decide(&at), " host.lost:a");
+    assert_non_null(strstr(decide(&at), " host.lost:a"));
     assert_int_equal(host(&at, "a")->part, PART_SKIPPED);
     arena_free(at.arena);
 }
