@@ -20,7 +20,7 @@ PACKAGES = ["libcrypto", "jansson", "yaml-0.1"]
 
 # {program: (its seeds, its own sources, what it is made of beside base/ and model/)}
 PROGRAMS = {
-    "rollout": (4000, ["simulate_rollout.c"], []),
+    "rollout": (8000, ["simulate_rollout.c"], []),
     "fleet": (3000, ["simulate_fleet.c", "agent.c", "book.c", "controller.c", "fleet.c", "machine.c", "network.c",
                      "people.c", "witness.c", "witness_reality.c"],
               [ENGINE, REMOTE, JOURNAL, "src/engine/change.c", "src/host/deadline.c"]),
