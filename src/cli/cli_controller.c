@@ -80,6 +80,7 @@ static int run_serve(Cli *cli, const Arguments *arguments) {
         error_set(&error, ERROR_INVALID, "--certificates must be a duration such as 90d, not %s", valid);
         return cli_fail(cli, &error);
     }
+    daemon_raise_files(); /* each host keeps a connection */
     if (daemon_log(arguments, &error) < 0 ||
         read_number(arguments_get(arguments, "first-change", "0"), &spec.first_change, &error) < 0 ||
         read_listen(arguments_get(arguments, "listen", "0.0.0.0"), address, &spec.port, &error) < 0 ||

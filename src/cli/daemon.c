@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static atomic_bool stop;
 
@@ -18,6 +19,13 @@ const atomic_bool *daemon_stop(void) {
     signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     return &stop;
+}
+
+void daemon_raise_files(void) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
 }
 
 int daemon_log(const Arguments *arguments, Error *error) {

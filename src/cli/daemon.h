@@ -6,6 +6,8 @@
 
 /* SIGTERM and SIGINT turn it true; SIGHUP and SIGPIPE are ignored. For the process's life. */
 const atomic_bool *daemon_stop(void);
+/* As many open files as the machine allows: the soft limit is for programs that select(). */
+void daemon_raise_files(void);
 /* Begin the log as --log and --verbose say; ERROR_INVALID. */
 int daemon_log(const Arguments *arguments, Error *error);
 

@@ -101,10 +101,9 @@ static bool needs_rollback(const RolloutHost *host) {
     return !host->rollback_failed && !host->kept;
 }
 
-/* Left out, out of service, and nothing is on its way that would change that. */
+/* Out of service, and nothing is on its way that would change that. */
 static bool is_out_for_good(const RolloutHost *host) {
-    return rollout_is_left_out(host) && rollout_host_unavailable(host) && !host->order_open &&
-           !needs_rollback(host);
+    return rollout_host_unavailable(host) && !host->order_open && !needs_rollback(host);
 }
 
 /* Hosts wait to be switched, and those that will not come back leave no room for it, now or later. */
@@ -114,7 +113,7 @@ static bool find_exhaustion(const Rollout *rollout, Fault *fault) {
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
         wanted |= host->part == PART_TAKEN && host->state <= HOST_PREPARED;
-        if (!is_out_for_good(host)) continue;
+        if (!rollout_is_left_out(host) || !is_out_for_good(host)) continue;
         fault->host = host;
         out++;
     }
@@ -239,23 +238,6 @@ static void give_rollback(Decision *decision, const RolloutHost *host) {
     json_set_bool(event, "restore_data", host->switched && rollout_restores_data(decision->rollout, host));
 }
 
-static void decide_rollback_orders(Decision *decision) {
-    const Rollout *rollout = decision->rollout;
-    size_t allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
-    size_t out = count_going_back(rollout), count;
-    FREE_AUTO const RolloutHost **turns = list_turns(rollout, false, &count);
-    for (size_t i = 0; i < count; i++) {
-        const RolloutHost *host = turns[i];
-        if (stays(rollout, host)) {
-            decided_host(decision, "host.kept", host);
-            continue;
-        }
-        if (host->switched && out >= allowed) continue;
-        out += host->switched;
-        give_rollback(decision, host);
-    }
-}
-
 /* On the new version, and for all that is known of it at work. */
 static bool may_serve(const RolloutHost *host) {
     if (host->missing || !host->switched || host->health == VERDICT_FAIL) return false;
@@ -274,13 +256,14 @@ static size_t count_out_for_now(const Rollout *rollout) {
     return count;
 }
 
-/* Each host that has no part in it any more is put back by itself, while the others go on: one that may still
- * be serving (it is only silent) when there is room for one more out of service (I4). */
-static void decide_rollback_alone(Decision *decision) {
+/* Put back all (`alone` false: the rollout fails), or each host that has no part in it any more while the
+ * others go on: one that may still be serving when there is room for one more out of service (I4), whatever
+ * is being switched or put back elsewhere. */
+static void decide_rollback_orders(Decision *decision, bool alone) {
     const Rollout *rollout = decision->rollout;
     size_t allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
     size_t back = count_going_back(rollout), out = count_out_for_now(rollout), count;
-    FREE_AUTO const RolloutHost **turns = list_turns(rollout, true, &count);
+    FREE_AUTO const RolloutHost **turns = list_turns(rollout, alone, &count);
     for (size_t i = 0; i < count; i++) {
         const RolloutHost *host = turns[i];
         bool serving = may_serve(host);
@@ -305,7 +288,7 @@ static bool decide_left_out(Decision *decision) {
         cancel_order(decision, &rollout->hosts[i]);
         any = true;
     }
-    if (any) decide_rollback_alone(decision);
+    if (any) decide_rollback_orders(decision, true);
     return json_array_size(decision->events) > before;
 }
 
@@ -339,7 +322,7 @@ static void decide_back(Decision *decision) {
         decide_end_of_rollback(decision);
         return;
     }
-    decide_rollback_orders(decision);
+    decide_rollback_orders(decision, false);
 }
 
 /* ---- forward */

@@ -22,8 +22,8 @@ struct Controller {
     Fleet *fleet;
     Hub *hub;
     Server *server;
-    int64_t server_until_ms; /* its certificate should be another by then; wall clock */
-    int64_t started_ms;      /* wall clock */
+    _Atomic int64_t server_until_ms; /* its certificate should be another by then; wall clock */
+    int64_t started_ms;              /* wall clock */
     pthread_mutex_t busy_lock;
     pthread_cond_t calm;
     bool stopping; /* no more of them may begin */

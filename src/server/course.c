@@ -42,13 +42,20 @@ static int fold_view(void *context, int64_t sequence, const json_t *event, Error
     return result;
 }
 
-static int load_view(Course *course, Journal *journal, Error *error) {
+static int read_view(const Course *course, Journal *journal, Arena **arena_out, Rollout **out, Error *error) {
     Arena *arena = arena_new();
-    Rollout *view = NULL;
-    if (change_load(journal, arena, course->change, &view, error) < 0) {
+    if (change_load(journal, arena, course->change, out, error) < 0) {
         arena_free(arena);
         return -1;
     }
+    *arena_out = arena;
+    return 0;
+}
+
+static int load_view(Course *course, Journal *journal, Error *error) {
+    Arena *arena = NULL;
+    Rollout *view = NULL;
+    if (read_view(course, journal, &arena, &view, error) < 0) return -1;
     pthread_mutex_lock(&course->view_lock);
     arena_free(course->arena);
     course->arena = arena;
@@ -88,7 +95,8 @@ int course_open(Journal *journal, const CourseSpec *spec, Course **out, Error *e
     pthread_mutex_init(&course->view_lock, NULL);
     pthread_mutex_init(&course->link_lock, NULL);
     pthread_mutex_init(&course->run_lock, NULL);
-    if (load_view(course, journal, error) < 0) {
+    /* Without its lock: nobody has it yet, and who opens it may hold locks that come after that one. */
+    if (read_view(course, journal, &course->arena, &course->view, error) < 0) {
         course_close(course);
         return -1;
     }

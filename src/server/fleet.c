@@ -93,6 +93,7 @@ static void on_wake(void *context, const char *host) {
     Fleet *fleet = context;
     ServerTicket ticket = parking_take_poll(fleet->parking, host);
     if (!ticket) return;
+    if (!fleet_is_joined(fleet, host)) return; /* revoked while it waited: it is told nothing more */
     JSON_AUTO work = fleet_work(fleet, host);
     fleet_answer(fleet, ticket, work);
 }

@@ -73,7 +73,8 @@ typedef struct FleetOpening {
     const char *text;    /* of the plan, YAML */
     const char *file;    /* its name, for errors and the journal */
     const char *package; /* depot_find(); NULL: by the name of the plan's package.file */
-    const char *service, *version; /* only to look: of a package that is not published yet; NULL: it must be */
+    const char *service,
+        *version; /* only to look: of a package that is not published yet; NULL: it must be */
     const char *by;
     bool prepare_only;
 } FleetOpening;

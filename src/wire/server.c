@@ -91,6 +91,7 @@ static void on_connection(void *context, struct MHD_Connection *mhd, void **sock
 static void *on_target(void *context, const char *target, struct MHD_Connection *mhd) {
     (void)context;
     ServerConnection *connection = connection_of(mhd);
+    connection->shaken = true;
     server_request_free(connection->request);
     connection->request = calloc(1, sizeof *connection->request);
     if (!connection->request) abort();

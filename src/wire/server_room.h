@@ -75,6 +75,7 @@ struct ServerConnection {
 
     ServerRequest *request; /* from the request line on, until the handler returned */
     const char *target_end; /* where it ended in libmicrohttpd's buffer */
+    bool shaken;            /* a request has come: the handshake is over */
     bool begun, waits;      /* waits: parked or streaming: the handler's thread has no more to do */
     int target_status;      /* 0, or why the request line is refused */
     int refusal;            /* 0, or the status after the body was swallowed */

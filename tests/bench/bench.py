@@ -6,17 +6,24 @@
   downtime   how long a service is down in a switch and in a rollback, less its own stop and start
   memory     the most that is resident at a time
   simulate   100,000 imagined hosts through a staged rollout: one that succeeds and three of bad versions
+  swarm      10,000 agents of one controller: memory, polls, an order to all of them, a rollout (--agents N)
+  verdict    from a failure in the journal to the order that puts the host back
+  fleet      20 hosts behind HAProxy, requests all the time: upgraded, failing half-way, the controller killed twice;
+             then beside a rolling playbook of Ansible
 """
 import argparse
 import datetime
 import os
 import platform
 import shutil
+import signal
 import sys
 from pathlib import Path
 
 import data
+import fleet
 import measure
+import swarm
 
 os.environ["UPKEEP_PROGRAM"] = str(data.ROOT / "out" / "upkeep")
 sys.path.insert(0, str(data.ROOT / "tests" / "integration"))
@@ -256,7 +263,9 @@ def mark_simulate(table, rounds, work):
 
 
 MARKS = {"pack": mark_pack, "stage": mark_stage, "restore": mark_restore, "downtime": mark_downtime,
-         "memory": mark_memory, "simulate": mark_simulate}
+         "memory": mark_memory, "simulate": mark_simulate, "swarm": swarm.mark_swarm,
+         "verdict": fleet.mark_verdict, "fleet": fleet.mark_fleet}
+WITHOUT_DATA = {"simulate", "swarm", "verdict", "fleet"}
 
 
 def main():
@@ -265,6 +274,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="how often each side is measured (5)")
     parser.add_argument("--work", type=Path, default=data.CACHE / "work",
                         help="a new folder to work in, on the disk that is to be measured (.bench/work)")
+    parser.add_argument("--agents", type=int, default=swarm.AGENTS, help="of “swarm” (10,000)")
     options = parser.parse_args()
     unknown = set(options.names) - set(MARKS)
     if unknown or options.rounds < 1:
@@ -272,15 +282,17 @@ def main():
                      "--rounds begins at 1")
     shutil.rmtree(data.CACHE / "work", ignore_errors=True)
     options.work.mkdir(parents=True)
-    for name in data.APPLICATIONS:
+    for name in data.APPLICATIONS if set(options.names or MARKS) - WITHOUT_DATA else ():
         data.application(name)
     table = measure.Table()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: told to end"))
     print(f"{platform.system()} {platform.release()}, {len(os.sched_getaffinity(0))} processors; medians of "
           f"{options.rounds} rounds, sides in turn", flush=True)
     table.head()
     try:
         for name in options.names or MARKS:
-            MARKS[name](table, options.rounds, options.work)
+            more = {"agents": options.agents} if name == "swarm" else {}
+            MARKS[name](table, options.rounds, options.work, **more)
     finally:
         shutil.rmtree(options.work, ignore_errors=True)
     table.end()

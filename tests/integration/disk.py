@@ -4,6 +4,7 @@ with it when it ends. A script that uses Disk calls enter_namespace() first.
 import os
 import subprocess
 import sys
+import time
 
 from support import Skip
 
@@ -39,9 +40,16 @@ class Disk:
         subprocess.run(words, check=True, stdin=subprocess.DEVNULL, capture_output=True)
 
     def leave(self, free=None, inodes=None):
-        """So much is free from now on; None: plenty."""
-        room = os.statvfs(self.path)
-        used = (room.f_blocks - room.f_bfree) * room.f_frsize
-        size = 64 << 20 if free is None else max(used + free, 4096)
-        count = 4000 if inodes is None else room.f_files - room.f_ffree + inodes
-        self.mount("mount", "-o", f"remount,size={size},nr_inodes={count}", self.path)
+        """So much is free from now on; None: plenty. Who writes meanwhile makes the kernel refuse, and us try again."""
+        for attempt in range(100):
+            room = os.statvfs(self.path)
+            used = (room.f_blocks - room.f_bfree) * room.f_frsize
+            size = 64 << 20 if free is None else max(used + free, 4096)
+            count = 4000 if inodes is None else room.f_files - room.f_ffree + inodes
+            try:
+                self.mount("mount", "-o", f"remount,size={size},nr_inodes={count}", self.path)
+                return
+            except subprocess.CalledProcessError:
+                if attempt == 99:
+                    raise
+            time.sleep(0.02)

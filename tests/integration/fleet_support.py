@@ -328,14 +328,20 @@ class Fleet:
         return look
 
     def events(self, change=None):
-        """From the journal, as dictionaries."""
-        base, events, after = f"/api/v1/changes/{change}/events" if change else "/api/v1/journal", [], 0
-        while True:
-            page = self.ask.get(f"{base}?after={after}").json
+        """From the journal, as dictionaries: those of a change, or all."""
+        events, after = [], 0
+        while change:
+            page = self.ask.get(f"/api/v1/changes/{change}/events?after={after}").json
             if not page["events"]:
                 return events
             events += [row["event"] for row in page["events"]]
             after = page["last"]
+        while True:
+            page = self.ask.get(f"/api/v1/journal?after={after}").json
+            events += [json.loads(row["text"]) for row in page["rows"]]
+            after = page["last"]
+            if not page["more"]:
+                return events
 
     def happened(self, change, kind, **fields):
         with contextlib.suppress(OSError, http.client.HTTPException):

@@ -110,6 +110,32 @@ def a_revoked_host_may_come_back_with_a_new_token(fleet):
 
 
 @fleet_test
+def a_host_revoked_in_the_middle_is_switched_no_more_and_named(fleet):
+    fleet.install("1.0")
+    stages = [{"name": "pilot", "hosts": 1, "soak": "3s"}, {"name": "rest", "soak": "1s"}]
+    change = fleet.open(fleet.document(fleet.package("2.0"), stages=stages, rollout={
+        "max_unavailable": 3, "stages": stages}, health=[{
+            "http": {"url": "http://127.0.0.1:${vars.port}/", "timeout": "5s"}, "every": "100ms", "deadline": "60s"}]))
+    fleet.wait_event(change, "stage.soaking", stage="pilot")
+    old = fleet.folder / "old.pem"
+    shutil.copy(fleet.identity("web2"), old)
+    fleet.ask.post("/api/v1/hosts/web2/revoke", {"why": "stolen"}, 200)
+    wait_for(lambda: fleet.host_of(change, "web3")["state"] == "healthy", "web3 to be switched")
+    fleet.client(certificate=old).post(f"/agent/v1/changes/{change}/reports", {"reports": []}, 401)
+    fleet.expect("1.0", ["web2"])
+    fleet.control(change, "abort")
+    wait_for(lambda: all(fleet.host_of(change, n)["state"] == "rolled_back" for n in ("web1", "web3")), "the others")
+    fleet.expect("1.0")
+    assert fleet.host_of(change, "web2")["order"] == "switch", fleet.look(change)
+    fleet.agents["web2"].kill()
+    fleet.join_with("web2", fleet.invite("web2"), "--again")
+    fleet.start_agent("web2")
+    fleet.wait_end(change, "aborted")
+    fleet.expect("1.0")
+    fleet.check()
+
+
+@fleet_test
 def a_host_reaches_no_change_of_others(fleet):
     fleet.install("1.0")
     document = fleet.document(fleet.package("2.0"), hosts=["web2", "web3"], soak="5s")

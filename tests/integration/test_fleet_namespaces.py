@@ -45,7 +45,9 @@ def a_host_cut_off_before_its_switch_is_waited_for(fleet):
 def a_link_cut_for_a_moment_disturbs_nothing(fleet):
     fleet.install("1.0")
     change = fleet.open(fleet.document(fleet.package("2.0"), soak="2s", health=PATIENT))
-    while not fleet.look(change).get("outcome"):
+    for _ in range(60):
+        if fleet.look(change).get("outcome"):
+            break
         fleet.cut("web1", "web2")
         time.sleep(0.5)
         fleet.mend("web1", "web2")
@@ -110,7 +112,9 @@ def a_download_that_was_cut_goes_on_where_it_was(fleet):
     fleet.mend("web1")
     fleet.unthrottle("web1")
     smallest = had
-    while not fleet.look(change).get("outcome"):
+    for _ in range(3000):
+        if fleet.look(change).get("outcome"):
+            break
         smallest = min(smallest, came() or smallest)
         time.sleep(0.05)
     fleet.wait_end(change)

@@ -51,7 +51,7 @@ typedef struct Imagined { /* one host: what will become of it, and what was seen
     bool wrong;               /* it failed or fell sick, and no person has said to try again */
     bool gone;                /* lost, or rolled back by itself: trying again is not possible */
     bool down;                /* its switch failed, and nothing has mended it since */
-    bool sick;                /* its last report said so, and it was not put back since */
+    bool sick;                /* a report said so, and nobody has resumed or put it back since */
     bool missing;             /* it was lost, and has not answered since */
     bool failed_out, skipped; /* left out */
     bool retried;             /* a person asked for another try, and it was not prepared for that yet */
@@ -246,8 +246,7 @@ static size_t count_out(const World *world, const Imagined *host, bool beside_sw
     for (size_t i = 0; i < world->rollout->host_count; i++) {
         const Imagined *other = &world->hosts[i];
         const RolloutHost *known = &world->rollout->hosts[i];
-        bool hopeless = is_left_out(other) && !other->order_open &&
-                        (other->missing || known->rollback_failed || known->kept);
+        bool hopeless = !other->order_open && (other->missing || known->rollback_failed || known->kept);
         bool going = (is_left_out(other) || other->retried) && other->on_new;
         if (other == host) continue;
         count += beside_switch ? is_out(other) || going : is_out(other) && !hopeless;
@@ -293,9 +292,9 @@ static void check_passed(const World *world, const char *name) {
     if (!any) broken(world, "I11: a stage passed without a host");
 }
 
-/* Alone, while the others go on. */
-static void check_rollback_alone(const World *world, const Imagined *host, size_t allowed) {
-    if (!is_left_out(host) && !host->retried)
+/* With all others when the rollout fails; else alone, while they go on. */
+static void check_rollback(const World *world, const Imagined *host, size_t allowed) {
+    if (!world->failing && !world->given_up && !is_left_out(host) && !host->retried)
         broken(world, "I5: a host was put back that has its part in it");
     if (host->on_new && !is_out(host) && count_out(world, host, false) >= allowed)
         broken(world, "I4: a host was put back when too many were out of service");
@@ -338,8 +337,7 @@ static void check_order(const World *world, const json_t *event) {
     if (kind == ORDER_SWITCH) check_switch(world, host);
     if (kind == ORDER_ROLLBACK && host->on_new && count_rollbacks(world) >= allowed)
         broken(world, "I4: too many hosts put back at one time");
-    if (kind == ORDER_ROLLBACK && !world->failing && !world->given_up)
-        check_rollback_alone(world, host, allowed);
+    if (kind == ORDER_ROLLBACK) check_rollback(world, host, allowed);
     if ((kind == ORDER_CONFIRM || kind == ORDER_COMMIT) && is_left_out(host))
         broken(world, "I5: a host that was left out went on");
     if (kind == ORDER_CONFIRM && !host->passed_since_soak) broken(world, "I11: confirmed without a report");
@@ -515,7 +513,7 @@ static void report(World *world, size_t index) {
     imagined->passed_since_soak |= strcmp(json_get_text(event, "verdict", ""), "pass") == 0;
     imagined->heard_ms = world->now_ms;
     imagined->wrong |= sick;
-    imagined->sick = sick;
+    imagined->sick |= sick; /* as a failing verdict stays */
     imagined->missing = false;
     if (sick) imagined->sick_in_soak = one_in(world, 2);
     fold(world, event);

@@ -110,8 +110,8 @@ static void test_its_certificate_is_renewed_while_it_runs(void **state) {
     snprintf(url, sizeof url, "%s", controlled.url);
     size_t good = 0;
     for (int i = 0; i < 3; i++) {
-        __atomic_store_n(&controlled.controller->server_until_ms, 0, __ATOMIC_SEQ_CST);
-        AT_LAST(__atomic_load_n(&controlled.controller->server_until_ms, __ATOMIC_SEQ_CST) > 0);
+        atomic_store(&controlled.controller->server_until_ms, 0);
+        AT_LAST(atomic_load(&controlled.controller->server_until_ms) > 0);
         CALL_CLIENT_AUTO client = controlled_client(&controlled, controlled.tokens[ROLE_VIEWER], NULL);
         int status = 0;
         json_t *answer = NULL;

@@ -146,11 +146,13 @@ static void test_a_host_that_is_busy_takes_no_other_change(void **state) {
 
 static void test_what_was_only_prepared_goes_on_when_it_is_opened_again(void **state) {
     FleetPlay play;
+    char again[CHANGE_ID_SIZE];
     fleet_play_begin(&play, *state);
     fleet_play_change(&play, "1.0", true);
     fleet_play_host(&play);
     AT_LAST(fleet_play_look(&play).state == ROLLOUT_PAUSED);
-    fleet_play_change(&play, "1.0", false);
+    assert_done(fleet_play_try(&play, "1.0", "", false, again, error));
+    assert_string_equal(again, play.change);
     AT_LAST(fleet_play_is_over(&play));
     assert_int_equal(fleet_play_look(&play).outcome, OUTCOME_SUCCEEDED);
     fleet_play_end(&play);

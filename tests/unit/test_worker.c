@@ -1,4 +1,5 @@
 #include "agent/worker.h"
+#include "host/host_lock.h"
 #include "support/controlled.h"
 
 typedef struct Room {
@@ -135,6 +136,31 @@ static void test_a_released_worker_is_not_over_while_it_has_something_to_tell(vo
     assert_false(over);
 }
 
+static void test_a_host_that_another_has_locked_is_waited_for(void **state) {
+    Room room;
+    FD_AUTO upkeep = -1;
+    FD_AUTO lock = -1;
+    char root[SAMPLE_PATH_SIZE], path[SAMPLE_PATH_SIZE];
+    JSON_AUTO item = NULL;
+    room_open(&room, *state, true);
+    sample_path(*state, "root", root);
+    sample_path(*state, "root/.upkeep", path);
+    assert_done(file_open_dir(path, &upkeep, error));
+    assert_done(host_lock_take(upkeep, root, "another", &lock, error));
+    worker_begin(&room);
+    AT_LAST((item = said(&room)) != NULL);
+    assert_true(worker_give(room.worker, item));
+    usleep(1500000);
+    Fleet *fleet = controlled_fleet(&room.controlled);
+    size_t answers = fleet_play_count(fleet, "order.failed") + fleet_play_count(fleet, "order.done");
+    close(lock);
+    lock = -1;
+    carry_on(&room);
+    assert_int_equal(outcome(&room), OUTCOME_SUCCEEDED);
+    assert_int_equal(answers, 0);
+    room_close(&room);
+}
+
 static void test_being_given_something_takes_a_release_back(void **state) {
     Room room;
     room_open(&room, *state, true);
@@ -161,6 +187,7 @@ int main(void) {
         test_in_folder(test_without_a_trusted_key_orders_are_answered_and_the_way_back_is_done),
         test_in_folder(test_a_worker_goes_on_without_its_controller),
         test_in_folder(test_a_released_worker_is_not_over_while_it_has_something_to_tell),
+        test_in_folder(test_a_host_that_another_has_locked_is_waited_for),
         test_in_folder(test_being_given_something_takes_a_release_back),
     };
     return cmocka_run_group_tests_name("worker", tests, NULL, NULL);
