@@ -19,7 +19,9 @@ enum {
     WAIT_JITTER_MS = 10000,
     FIRST_JITTER_MS = 2000,
     FACTS_EVERY_MS = 10 * 60 * 1000,
-    RENEW_EVERY_MS = 60 * 60 * 1000,
+    RENEW_EVERY_MS = 60 * 60 * 1000, /* look whether it is time; a short-lived certificate sooner */
+    RENEW_LEAST_MS = 1000,
+    RENEW_LOOKS = 12, /* in what is left of its life, at least */
     LOOK_MS = 100,
 };
 
@@ -41,7 +43,7 @@ typedef struct Agent {
 static int accept_answer(const Home *home, const json_t *answer, const Digest *pin, Arena *arena,
                          const char **name, Error *error) {
     const char *certificate = json_get_text(answer, "certificate", "");
-    const char *authority = json_get_text(answer, "authority", NULL);
+    const char *authority = pin ? json_get_text(answer, "authority", "") : NULL; /* a renewal changes none */
     IdentityAnswer identity = {.certificate = certificate,
                                .certificate_size = strlen(certificate),
                                .authority = authority,
@@ -81,7 +83,7 @@ static int load_identity(Agent *agent, Identity **out, Error *error) {
     if (identity_load(folder, out, error) == 0) return 0;
     if (error && error->number == ENOENT) {
         error_set(error, ERROR_INVALID, "this host has not joined a fleet");
-        error_hint(error, "“upkeep-agent join TOKEN --server URL” does, with a token of the controller's");
+        error_hint(error, "“upkeep-agent join URL” does, with a token of the controller's");
     }
     return -1;
 }
@@ -136,10 +138,12 @@ static int take_up_changes(Agent *agent, Error *error) {
     StringList changes;
     if (home_changes(agent->spec->home, agent->arena, &changes, error) < 0) return -1;
     for (size_t i = 0; i < changes.count; i++) {
-        JSON_AUTO document = NULL; /* without one nothing was done yet */
-        if (home_document_load(agent->spec->home, changes.items[i], &document, NULL) == 0)
+        JSON_AUTO document = NULL;
+        Error missing = {0};
+        bool there = home_document_load(agent->spec->home, changes.items[i], &document, &missing) == 0;
+        if (there || missing.number != ENOENT)
             need_worker(agent, changes.items[i]);
-        else
+        else /* nothing was done yet */
             home_forget_change(agent->spec->home, changes.items[i], NULL);
     }
     return 0;
@@ -184,6 +188,15 @@ static bool is_listed(const json_t *changes, const char *change) {
     return false;
 }
 
+/* One that came to its end just now makes place for another. */
+static void give(Agent *agent, const char *change, const json_t *item) {
+    Worker *worker = need_worker(agent, change);
+    if (!worker || worker_give(worker, item)) return;
+    drop_finished(agent);
+    worker = need_worker(agent, change);
+    if (worker) worker_give(worker, item);
+}
+
 static int obey(Agent *agent, const json_t *answer, Error *error) {
     const json_t *work = json_object_get(answer, "work"), *changes = json_object_get(answer, "changes");
     size_t index;
@@ -193,10 +206,7 @@ static int obey(Agent *agent, const json_t *answer, Error *error) {
     json_array_foreach(changes, index, name) if (!json_is_string(name)) return error_set(
         error, ERROR_SYSTEM, "the controller's answer makes no sense");
     drop_finished(agent); /* those whose next order is in this very answer are begun anew */
-    json_array_foreach(work, index, item) {
-        Worker *worker = need_worker(agent, json_get_text(item, "change", ""));
-        if (worker) worker_give(worker, item);
-    }
+    json_array_foreach(work, index, item) { give(agent, json_get_text(item, "change", ""), item); }
     for (size_t i = 0; i < agent->worker_count; i++)
         if (!is_listed(changes, worker_change(agent->workers[i]))) worker_release(agent->workers[i]);
     const char *seen = json_get_text(answer, "seen", NULL);
@@ -221,13 +231,24 @@ static int tell_facts(Agent *agent, Error *error) {
     return 0;
 }
 
+static int64_t renew_after_ms(const Identity *identity) {
+    int64_t left_ms = identity_host(identity)->not_after_ms - clock_wall_ms(clock_system());
+    int64_t after_ms = left_ms / RENEW_LOOKS;
+    if (after_ms > RENEW_EVERY_MS) return RENEW_EVERY_MS;
+    return after_ms > RENEW_LEAST_MS ? after_ms : RENEW_LEAST_MS;
+}
+
+static int renew_in_time(Agent *agent, int64_t now_ms, Error *error) {
+    IDENTITY_AUTO identity = NULL;
+    if (renew(agent, error) < 0 || load_identity(agent, &identity, error) < 0) return -1;
+    agent->renew_ms = now_ms + renew_after_ms(identity);
+    return 0;
+}
+
 /* What is due beside the work. */
 static int do_chores(Agent *agent, Error *error) {
     int64_t now_ms = clock_steady_ms(clock_system());
-    if (now_ms >= agent->renew_ms) {
-        if (renew(agent, error) < 0) return -1;
-        agent->renew_ms = now_ms + RENEW_EVERY_MS;
-    }
+    if (now_ms >= agent->renew_ms && renew_in_time(agent, now_ms, error) < 0) return -1;
     if (now_ms >= agent->facts_ms) {
         if (tell_facts(agent, error) < 0) return -1;
         agent->facts_ms = now_ms + FACTS_EVERY_MS;
@@ -235,11 +256,18 @@ static int do_chores(Agent *agent, Error *error) {
     return 0;
 }
 
+/* No longer than until the next chore that cannot wait. */
+static int64_t poll_ms(const Agent *agent) {
+    int64_t usual_ms = wait_ms(), left_ms = agent->renew_ms - clock_steady_ms(clock_system());
+    if (left_ms >= usual_ms) return usual_ms;
+    return left_ms > RENEW_LEAST_MS ? left_ms : RENEW_LEAST_MS;
+}
+
 static int turn(Agent *agent, Error *error) {
     JSON_AUTO answer = NULL;
     if (!agent->courier && connect_anew(agent, error) < 0) return -1;
     if (do_chores(agent, error) < 0) return -1;
-    if (courier_work(agent->courier, agent->seen, wait_ms(), &answer, error) < 0) return -1;
+    if (courier_work(agent->courier, agent->seen, poll_ms(agent), &answer, error) < 0) return -1;
     if (answer) return obey(agent, answer, error);
     drop_finished(agent);
     return 0;

@@ -178,6 +178,12 @@ int home_forget_change(const Home *home, const char *change, Error *error) {
     FD_AUTO dir = -1;
     if (!home_is_change_name(change)) return 0;
     if (file_open_dir_beneath(home->dir, "changes", 0700, &dir, error) < 0) return -1;
+    /* The document first: where a crash cuts this off, nobody takes the rest for a change. */
+    int folder = file_open_no_links(dir, change, O_RDONLY | O_DIRECTORY, 0);
+    if (folder >= 0) {
+        unlinkat(folder, "change.json", 0);
+        close(folder);
+    }
     return file_remove_tree(dir, change, error);
 }
 

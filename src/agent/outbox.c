@@ -1,6 +1,7 @@
 #include "agent/outbox.h"
 #include "base/buffer.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include <errno.h>
@@ -15,10 +16,12 @@ enum { FORMAT = 1, SIZE_MAX_BYTES = 64 << 20, REWRITE_BYTES = 64 << 10 };
 struct Outbox {
     int dir;
     char *change;
-    int fd;           /* for appending */
-    json_t *waiting;  /* reports, oldest first */
-    int64_t heard;    /* number of the last that was heard */
-    int64_t last;     /* of the last that was put */
+    int fd;          /* for appending */
+    json_t *waiting; /* reports, oldest first */
+    json_t
+        *put_ms;   /* of each of them: when it was put, by the steady clock; 0: by an agent before this one */
+    int64_t heard; /* number of the last that was heard */
+    int64_t last;  /* of the last that was put */
     size_t forgotten; /* bytes in the file, more or less, that need not stand there */
 };
 
@@ -70,6 +73,7 @@ static int read_report(Outbox *outbox, json_t *report, Error *error) {
         return not_readable(error);
     outbox->last = number;
     json_array_append(outbox->waiting, report);
+    json_array_append_new(outbox->put_ms, json_integer(0));
     return 0;
 }
 
@@ -107,6 +111,7 @@ int outbox_open(int dir, const char *change, int64_t heard, Outbox **out, Error 
                        .change = strdup(change),
                        .fd = -1,
                        .waiting = json_array(),
+                       .put_ms = json_array(),
                        .heard = heard,
                        .last = heard};
     if (file_replace_tidy(dir, OUTBOX_FILE, error) < 0 || load(outbox, error) < 0 ||
@@ -122,6 +127,7 @@ void outbox_close(Outbox *outbox) {
     if (!outbox) return;
     if (outbox->fd >= 0) close(outbox->fd);
     json_decref(outbox->waiting);
+    json_decref(outbox->put_ms);
     free(outbox->change);
     free(outbox);
 }
@@ -151,13 +157,23 @@ int outbox_put(Outbox *outbox, json_t *event, Error *error) {
     if (append(outbox, report, error) < 0) return error_prefix(error, "cannot keep a report");
     outbox->last++;
     json_array_append(outbox->waiting, report);
+    json_array_append_new(outbox->put_ms, json_integer(clock_steady_ms(clock_system())));
     return 0;
+}
+
+static int64_t age_ms(const Outbox *outbox, size_t index, int64_t now_ms) {
+    int64_t put_ms = json_integer_value(json_array_get(outbox->put_ms, index));
+    return put_ms ? now_ms - put_ms : OUTBOX_AGE_UNKNOWN_MS;
 }
 
 json_t *outbox_reports(const Outbox *outbox, size_t max) {
     json_t *reports = json_array();
-    for (size_t i = 0; i < json_array_size(outbox->waiting) && i < max; i++)
-        json_array_append(reports, json_array_get(outbox->waiting, i));
+    int64_t now_ms = clock_steady_ms(clock_system());
+    for (size_t i = 0; i < json_array_size(outbox->waiting) && i < max; i++) {
+        json_t *report = json_copy(json_array_get(outbox->waiting, i));
+        json_set_integer(report, "age_ms", age_ms(outbox, i, now_ms));
+        json_array_append_new(reports, report);
+    }
     return reports;
 }
 
@@ -169,6 +185,7 @@ int outbox_heard(Outbox *outbox, int64_t number, Error *error) {
     while (outbox->heard < number && json_array_size(outbox->waiting) > 0) {
         outbox->forgotten += json_dumpb(json_array_get(outbox->waiting, 0), NULL, 0, JSON_COMPACT);
         json_array_remove(outbox->waiting, 0);
+        json_array_remove(outbox->put_ms, 0);
         outbox->heard++;
     }
     return outbox->forgotten > REWRITE_BYTES ? rewrite(outbox, error) : 0;

@@ -23,8 +23,11 @@ void outbox_close(Outbox *outbox); /* NULL is allowed */
 /* Takes over `event`. */
 int outbox_put(Outbox *outbox, json_t *event, Error *error);
 
-/* The oldest `max` reports at most, as the controller wants them: [{"number", "event"}, …]. A new reference.
- */
+/* Of a report that an agent before this one put: nobody knows how old it is. */
+#define OUTBOX_AGE_UNKNOWN_MS (INT64_C(7) * 24 * 60 * 60 * 1000)
+
+/* The oldest `max` reports at most, as the controller wants them: [{"number", "event", "age_ms"}, …]. The age
+ * counts from when it was put, so that old good news is not taken for new. A new reference. */
 json_t *outbox_reports(const Outbox *outbox, size_t max);
 size_t outbox_count(const Outbox *outbox);
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COLLECT_MS = 50, LOOK_MS = 100 };
+enum { COLLECT_MS = 50, LOOK_MS = 100, TAKE_AGAIN_MS = 1000 };
 
 struct Worker {
     WorkerSpec spec;
@@ -19,7 +19,8 @@ struct Worker {
     pthread_t thread;
     pthread_mutex_t lock; /* of what was given */
     json_t *given;
-    atomic_bool stop, over, released;
+    bool over; /* nothing is taken any more */
+    atomic_bool stop, released;
     /* the thread's own: */
     Arena *arena;
     int dir; /* the change's folder in the home */
@@ -29,6 +30,8 @@ struct Worker {
     Assignment *assignment;
     int failures;          /* of talking to the controller, in a row */
     int64_t not_before_ms; /* talk again */
+    int64_t take_after_ms; /* what could not be taken: its host is busy, say */
+    bool refused;          /* what it told last, by the controller: it wants to hear no more */
 };
 
 /* ---- what the controller said of the change */
@@ -148,9 +151,12 @@ static void give_back(Worker *worker, json_t *said) {
 }
 
 static int take(Worker *worker, Error *error) {
+    int64_t now_ms = clock_steady_ms(clock_system());
+    if (now_ms < worker->take_after_ms) return 0;
     JSON_AUTO said = take_given(worker);
     if (!said || assignment_take(worker->assignment, said, error) == 0) return 0;
     give_back(worker, said);
+    worker->take_after_ms = now_ms + TAKE_AGAIN_MS;
     return -1;
 }
 
@@ -161,7 +167,11 @@ static bool may_talk(const Worker *worker) {
 static int talk(Worker *worker, Error *error) {
     if (!assignment_has_reports(worker->assignment) || !may_talk(worker)) return 0;
     if (!worker->courier && renew_courier(worker, error) < 0) return -1;
-    return assignment_exchange(worker->assignment, error);
+    Error problem = {0};
+    int result = assignment_exchange(worker->assignment, &problem);
+    worker->refused = result < 0 && problem.kind == ERROR_REFUSED;
+    if (result < 0 && error) *error = problem;
+    return result;
 }
 
 static int step(Worker *worker, Error *error) {
@@ -175,8 +185,9 @@ static int step(Worker *worker, Error *error) {
     return talk(worker, error);
 }
 
+/* Once in a pause: what fails again and again meanwhile is the same. */
 static void note_failure(Worker *worker, const Error *error) {
-    if (atomic_load(&worker->stop)) return;
+    if (atomic_load(&worker->stop) || !may_talk(worker)) return;
     worker->failures++;
     worker->not_before_ms = clock_steady_ms(clock_system()) + courier_pause_ms(worker->failures);
     log_failure(LOG_LEVEL_WARNING, "change.trouble", error, "change", worker->change);
@@ -184,22 +195,24 @@ static void note_failure(Worker *worker, const Error *error) {
     worker->courier = NULL;
 }
 
-static bool has_given(Worker *worker) {
-    pthread_mutex_lock(&worker->lock);
-    bool has = worker->given != NULL;
-    pthread_mutex_unlock(&worker->lock);
-    return has;
+static bool has_done_all(const Worker *worker) {
+    const Assignment *assignment = worker->assignment;
+    if (!atomic_load(&worker->released)) return assignment && assignment_is_over(assignment);
+    return !assignment || !assignment_has_reports(assignment) || worker->refused;
 }
 
+/* Judged and noted in one: what is given after it is given to nobody. */
 static bool is_over(Worker *worker) {
-    if (has_given(worker)) return false;
-    if (atomic_load(&worker->released)) return true;
-    return worker->assignment && assignment_is_over(worker->assignment);
+    pthread_mutex_lock(&worker->lock);
+    worker->over = !worker->given && has_done_all(worker);
+    bool over = worker->over;
+    pthread_mutex_unlock(&worker->lock);
+    return over;
 }
 
 static void *work(void *argument) {
     Worker *worker = argument;
-    while (!atomic_load(&worker->stop) && !atomic_load(&worker->over)) {
+    do {
         Error error = {0};
         if (step(worker, &error) < 0) {
             note_failure(worker, &error);
@@ -208,8 +221,7 @@ static void *work(void *argument) {
             worker->failures = 0;
         }
         if (!worker->assignment) clock_sleep_ms(LOOK_MS);
-        atomic_store(&worker->over, is_over(worker));
-    }
+    } while (!atomic_load(&worker->stop) && !is_over(worker));
     return NULL;
 }
 
@@ -227,18 +239,28 @@ Worker *worker_start(const WorkerSpec *spec) {
     return worker;
 }
 
-void worker_give(Worker *worker, const json_t *said) {
+bool worker_give(Worker *worker, const json_t *said) {
     pthread_mutex_lock(&worker->lock);
-    json_decref(worker->given);
-    worker->given = json_deep_copy(said);
+    bool takes = !worker->over;
+    if (takes) {
+        json_decref(worker->given);
+        worker->given = json_deep_copy(said);
+        atomic_store(&worker->released, false);
+    }
     pthread_mutex_unlock(&worker->lock);
+    return takes;
 }
 
 const char *worker_change(const Worker *worker) { return worker->change; }
 
 void worker_release(Worker *worker) { atomic_store(&worker->released, true); }
 
-bool worker_is_over(Worker *worker) { return atomic_load(&worker->over); }
+bool worker_is_over(Worker *worker) {
+    pthread_mutex_lock(&worker->lock);
+    bool over = worker->over;
+    pthread_mutex_unlock(&worker->lock);
+    return over;
+}
 
 void worker_stop(Worker *worker) {
     atomic_store(&worker->stop, true);

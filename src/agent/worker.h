@@ -23,11 +23,13 @@ typedef struct WorkerSpec {
 
 /* What `spec` points to, but for `change`, must outlive it. */
 Worker *worker_start(const WorkerSpec *spec);
-/* {"order"?, "cancel"}: borrowed. What was given before and not taken yet is replaced. */
-void worker_give(Worker *worker, const json_t *said);
+/* {"order"?, "cancel"}: borrowed. What was given before and not taken yet is replaced. False: it is over, and
+ * takes no more; another one has to be started. */
+bool worker_give(Worker *worker, const json_t *said);
 const char *worker_change(const Worker *worker);
-/* The controller has closed the change: whatever it still has here is let go (a host that was not confirmed
- * keeps its dead man's switch, host/guard.h). */
+/* The controller has closed the change: what it still has to tell is told, as far as somebody listens; then
+ * whatever it still has here is let go (a host that was not confirmed keeps its dead man's switch,
+ * host/guard.h). Giving it something takes this back. */
 void worker_release(Worker *worker);
 /* There is nothing left to do or to tell for this change; what the home keeps of it may go. */
 bool worker_is_over(Worker *worker);

@@ -17,10 +17,17 @@ void log_begin(bool as_json, LogLevel least) {
     least_level = least;
 }
 
-/* key=value, the value quoted where a reader could not tell its end. */
+/* Could a reader not tell its end, or a terminal be steered by it? */
+static bool needs_quotes(const char *text) {
+    if (!*text) return true;
+    for (const char *at = text; *at; at++)
+        if ((unsigned char)*at <= ' ' || strchr("\"\\=", *at)) return true;
+    return false;
+}
+
 static void append_field(Buffer *line, const char *key, const json_t *value) {
     const char *text = json_string_value(value);
-    if (text && *text && strcspn(text, " \"\\=\n\t") == strlen(text)) {
+    if (text && !needs_quotes(text)) {
         buffer_printf(line, " %s=%s", key, text);
         return;
     }

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -98,6 +99,16 @@ void process_env_free(char **env) {
     free(env);
 }
 
+/* Never more than we have ourselves. */
+static bool limit_memory(uint64_t bytes) {
+    struct rlimit limit, none = {0, 0};
+    if (bytes == 0) return true;
+    if (getrlimit(RLIMIT_DATA, &limit) != 0 || setrlimit(RLIMIT_CORE, &none) != 0) return false;
+    if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > bytes) limit.rlim_max = bytes;
+    limit.rlim_cur = limit.rlim_max;
+    return setrlimit(RLIMIT_DATA, &limit) == 0;
+}
+
 /* In the child: nothing of the parent's but 0–2. Reports errno through `failure` when it cannot become the
  * program. */
 __attribute__((noreturn)) static void child(const ProcessSpec *spec, const ProcessUser *user,
@@ -110,6 +121,7 @@ __attribute__((noreturn)) static void child(const ProcessSpec *spec, const Proce
     int null = open("/dev/null", O_RDONLY);
     bool ready = null >= 0 && dup2(null, 0) == 0 && dup2(output, 1) == 1 && dup2(output, 2) == 2;
     if (ready) close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);
+    if (ready) ready = limit_memory(spec->memory_max);
     if (ready && spec->user) ready = process_user_become(user) == 0;
     if (ready && spec->directory) ready = chdir(spec->directory) == 0;
     environ = (char **)env; /* execvp searches the PATH of this one; execvpe would search the parent's */

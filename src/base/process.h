@@ -20,7 +20,13 @@ typedef struct ProcessSpec {
     int64_t timeout_ms;      /* 0: none */
     size_t output_max;       /* bytes of output kept, stdout and stderr together; more is read and dropped */
     const atomic_bool *cancel; /* may be NULL */
+    uint64_t
+        memory_max; /* bytes of data (RLIMIT_DATA) of each of its processes, and no core dumps; 0: as we */
 } ProcessSpec;
+
+/* For what helps an upgrade and must not hurt its host: hooks, probes, checks. Not for what starts a service,
+ * which would inherit it. */
+#define PROCESS_HELPER_MEMORY ((uint64_t)4 << 30)
 
 typedef struct ProcessResult {
     int exit_status; /* 0–255, or 128 + signal */

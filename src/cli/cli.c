@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
@@ -75,10 +76,16 @@ static const CliVerb *find_verb(const Cli *cli, int count, char **words, int *us
     return count >= 1 ? cli_verb_find(cli, words[0]) : NULL;
 }
 
+/* A daemon's user, who is not root, is asked for its own folder. */
+static bool is_own_folder(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode) && status.st_uid == geteuid();
+}
+
 static const char *default_state(const CliProgram *program, Arena *arena) {
     const char *home = getenv("HOME"), *state = getenv("XDG_STATE_HOME");
     const char *name = strrchr(program->state, '/') + 1;
-    if (geteuid() == 0) return program->state;
+    if (geteuid() == 0 || is_own_folder(program->state)) return program->state;
     if (state && *state) return arena_printf(arena, "%s/%s", state, name);
     return arena_printf(arena, "%s/.local/state/%s", home ? home : "", name);
 }

@@ -1,4 +1,5 @@
-/* list, status, watch, and the steering of a change: pause, resume, abort, rollback. */
+/* list, status, watch, and the steering of a change: pause, resume, abort, rollback; of one host: skip,
+ * retry. */
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/quantity.h"
@@ -106,6 +107,7 @@ static void print_status_json(const Rollout *rollout) {
         json_set_text(row, "state", host_state_text(host->state));
         json_set_text(row, "health", verdict_text(host->health));
         json_set_text(row, "error", host->error);
+        if (rollout_is_left_out(host)) json_set_bool(row, "left_out", true);
         print_json(row);
     }
     json_t *row = json_object();
@@ -133,10 +135,14 @@ static void print_status(const Cli *cli, const Rollout *rollout) {
                   cli->language == LANGUAGE_ZH && rollout->reason_zh ? rollout->reason_zh : rollout->reason);
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        const char *why = cli->language == LANGUAGE_ZH && host->error_zh ? host->error_zh : host->error;
-        cli_print(cli, "  %-12s %-12s %-14s %s\n", host->name,
+        const char *why = host->left_out ? host->left_out : host->error;
+        const char *why_zh = host->left_out ? host->left_out_zh : host->error_zh;
+        if (cli->language == LANGUAGE_ZH && why_zh) why = why_zh;
+        const char *part = cli_text(cli, words_host_part(host->part));
+        cli_print(cli, "  %-12s %-12s %-14s %s%s%s\n", host->name,
                   rollout->plan->rollout.stages.items[host->stage].name,
-                  cli_text(cli, words_host_state(host->state)), why ? why : "");
+                  cli_text(cli, words_host_state(host->state)), part, *part && why ? ": " : "",
+                  why ? why : "");
     }
 }
 
@@ -241,15 +247,21 @@ static int drive_or_follow(const Drive *drive, Error *error) {
     return result < 0 && drive_is_busy(error) ? drive_follow(drive, error) : result;
 }
 
+static int control_remotely(Cli *cli, const char *change, const char *verb, const char *why,
+                            const json_t *fields, Error *error) {
+    FREE_AUTO char *path = NULL;
+    JSON_AUTO body = json_deep_copy(fields);
+    json_set_text(body, "verb", verb);
+    json_set_text(body, "why", why);
+    if (asprintf(&path, "/api/v1/changes/%s/control", change) < 0) abort();
+    return remote_call(cli, "POST", path, body, NULL, error);
+}
+
 /* The controller writes the control and obeys it; here it is followed. */
 static int steer_remotely(Cli *cli, const Drive *drive, const Steering *steering) {
-    FREE_AUTO char *path = NULL;
-    JSON_AUTO body = json_deep_copy(drive->fields);
     Error error = {0};
-    json_set_text(body, "verb", drive->control);
-    json_set_text(body, "why", drive->why);
-    if (asprintf(&path, "/api/v1/changes/%s/control", drive->change) < 0) abort();
-    if (remote_call(cli, "POST", path, body, NULL, &error) < 0) return cli_fail(cli, &error);
+    if (control_remotely(cli, drive->change, drive->control, drive->why, drive->fields, &error) < 0)
+        return cli_fail(cli, &error);
     if (!steering->drives) {
         cli_print(cli, "%s: no further host is switched; “upkeep resume %s” goes on.\n", drive->change,
                   drive->change);
@@ -310,6 +322,52 @@ static int steer(Cli *cli, const Arguments *arguments, const Steering *steering)
     return result < 0 ? cli_fail(cli, &error) : result;
 }
 
+/* ---- steering one host: written down for whoever carries the change out */
+
+typedef struct HostSteering {
+    const char *verb;
+    const char *done; /* with the change, the host, and the change */
+} HostSteering;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static int steer_host(Cli *cli, const Arguments *arguments, const HostSteering *steering) {
+    ARENA_AUTO arena = arena_new();
+    JOURNAL_AUTO journal = NULL;
+    Rollout *rollout = NULL;
+    Error error = {0};
+    const char *id = arguments->positional[0], *host = arguments->positional[1];
+    const char *why = arguments_get(arguments, "why", NULL);
+    if (session_journal_existing(cli, &journal, &error) < 0 ||
+        change_load(journal, arena, id, &rollout, &error) < 0 ||
+        rollout_check_control(rollout, steering->verb, host, &error) < 0)
+        return cli_fail(cli, &error);
+    JSON_AUTO fields = json_object();
+    json_set_text(fields, "host", host);
+    int result = cli->server ? control_remotely(cli, id, steering->verb, why, fields, &error)
+                             : engine_control(journal, rollout, steering->verb, session_who(arena), why,
+                                              fields, clock_anchored(), &error);
+    if (result < 0) return cli_fail(cli, &error);
+    cli_print(cli, steering->done, id, host);
+    if (rollout->state == ROLLOUT_PAUSED)
+        cli_print(cli, "It is %s: “upkeep resume %s” goes on.\n",
+                  cli_text(cli, rollout->held ? "held for a person to decide" : "paused"), id);
+    else if (!cli->server)
+        cli_print(cli, "If nobody carries it out at the moment, “upkeep resume %s” goes on.\n", id);
+    return cli_result(cli, id, rollout->state == ROLLOUT_PAUSED ? "paused" : "succeeded", 0, NULL);
+}
+#pragma GCC diagnostic pop
+
+static int run_skip(Cli *cli, const Arguments *arguments) {
+    return steer_host(
+        cli, arguments,
+        &(HostSteering){"skip", TEXT("%s: %s is left out, and what was done on it is put back.\n")});
+}
+static int run_retry(Cli *cli, const Arguments *arguments) {
+    return steer_host(cli, arguments,
+                      &(HostSteering){"retry", TEXT("%s: %s begins once more, from the old version.\n")});
+}
+
 static int run_pause(Cli *cli, const Arguments *arguments) {
     return steer(cli, arguments, &(Steering){"pause", false, false});
 }
@@ -346,6 +404,19 @@ const CliVerb cli_verbs_change[] = {
      "upkeep pause CHG-2026-0001 --why \"peak hours\"", why_options, 1, 1, run_pause, true},
     {"resume", "CHANGE", TEXT("go on with a paused, held or interrupted change"), "",
      "upkeep resume CHG-2026-0001", why_options, 1, 1, run_resume, true},
+    {"skip", "CHANGE HOST", TEXT("leave one host out of a change that is under way"),
+     TEXT("A host can be left out until it is switched, and when it has failed or was lost. What was done on "
+          "it is "
+          "put back; "
+          "the others go on without it, and it is named when the change ends. Of each stage one host must "
+          "remain."),
+     "upkeep skip CHG-2026-0001 web7 --why \"disk is being replaced\"", why_options, 2, 2, run_skip, true},
+    {"retry", "CHANGE HOST", TEXT("begin once more on one host that failed, was lost or left out"),
+     TEXT("While its stage is not over. What the last try has left is put back first; then the host is "
+          "prepared, "
+          "backed up and "
+          "proved again. Nothing is ever retried by itself."),
+     "upkeep retry CHG-2026-0001 web7", why_options, 2, 2, run_retry, true},
     {"abort", "CHANGE", TEXT("stop, and put back everything the change has touched"), "",
      "upkeep abort CHG-2026-0001 --why \"wrong package\"", why_options, 1, 1, run_abort, true},
     {"rollback", "CHANGE", TEXT("put the old version back, also after success while the old release is kept"),

@@ -204,6 +204,24 @@ static int run_fingerprint(Cli *cli, const Arguments *arguments) {
     return cli_result(cli, NULL, "succeeded", 0, NULL);
 }
 
+/* ---- routes */
+
+static int run_routes(Cli *cli, const Arguments *arguments) {
+    (void)arguments;
+    ControllerRoute route;
+    for (size_t i = 0; controller_route(i, &route); i++) {
+        JSON_AUTO row = json_object();
+        json_set_text(row, "type", "route");
+        json_set_text(row, "method", route.method);
+        json_set_text(row, "path", route.path);
+        json_set_text(row, "who", route.who);
+        json_set_text(row, "summary", route.summary);
+        FREE_AUTO char *text = json_text(row);
+        printf("%s\n", text);
+    }
+    return cli_result(cli, NULL, "succeeded", 0, NULL);
+}
+
 static const Option serve_options[] = {
     {"listen", 0, "ADDRESS:PORT", TEXT("where to listen (default: 0.0.0.0:7443)"), false},
     {"name", 0, "NAME", TEXT("a name or address that agents and people know it by; may be given often"),
@@ -239,6 +257,11 @@ const CliVerb cli_verbs_controller[] = {
      NULL, 2, 2, run_user_role, false},
     {"user remove", "NAME", TEXT("let somebody in no longer"), "", "upkeepd user remove alice", NULL, 1, 1,
      run_user_remove, false},
+    {"routes", "", TEXT("list what can be asked of a controller, one JSON object a line"),
+     TEXT(
+         "Method, path, who may ask, and a summary. docs/reference/openapi.json describes each of them: what "
+         "is sent, and what comes back."),
+     "upkeepd routes", NULL, 0, 0, run_routes, false},
     {"fingerprint", "", TEXT("show by what the controller's authority is known"), "", "upkeepd fingerprint",
      NULL, 0, 0, run_fingerprint, false},
     {0},

@@ -178,6 +178,11 @@ static void show_rollback(Cli *cli, const Plan *plan) {
                cli_text(cli, "after it is confirmed: the host is left as it is for a person to decide"));
 }
 
+static void show_max_failed(const Cli *cli, size_t max_failed) {
+    if (max_failed)
+        printf(cli_text(cli, "  of these, hosts that may fail and be left out: %zu\n"), max_failed);
+}
+
 static void show_plan(Cli *cli, Arena *arena, const SessionPlan *plan) {
     const Plan *whole = plan->plan;
     char digest[DIGEST_TEXT_SIZE], soak[QUANTITY_TEXT_SIZE];
@@ -196,6 +201,7 @@ static void show_plan(Cli *cli, Arena *arena, const SessionPlan *plan) {
         printf(cli_text(cli, "\nStage %zu: %s — %zu hosts, %zu at a time, each batch watched for %s\n"),
                s + 1, stage->name, members, plan_amount_of(&stage->batch, members),
                quantity_duration_text(stage->soak_ms, soak));
+        show_max_failed(cli, plan_amount_at_most(&stage->max_failed, members));
         for (size_t i = 0; i < whole->hosts.count; i++) {
             Plan *own = NULL;
             if (stages[i] == s &&

@@ -117,7 +117,20 @@ static const SimulationResult *typical_stop(const Simulating *self, SimulationCa
 
 static size_t unnoticed(const Simulating *self, SimulationCase happened) {
     size_t count = 0;
-    for (size_t i = 0; i < self->seeds; i++) count += self->results[happened][i].stopped_ms < 0;
+    for (size_t i = 0; i < self->seeds; i++) {
+        const SimulationResult *result = &self->results[happened][i];
+        count += result->stopped_ms < 0 && result->left_out == 0;
+    }
+    return count;
+}
+
+/* Rollouts that went on without the bad hosts, as max_failed allows. */
+static size_t tolerated(const Simulating *self, SimulationCase happened) {
+    size_t count = 0;
+    for (size_t i = 0; i < self->seeds; i++) {
+        const SimulationResult *result = &self->results[happened][i];
+        count += result->stopped_ms < 0 && result->left_out > 0;
+    }
     return count;
 }
 
@@ -212,6 +225,9 @@ static void print_stop(const Simulating *self, SimulationCase happened) {
     if (unnoticed(self, happened))
         cli_print(cli, "    not noticed in %zu of %zu rollouts: they ended first\n",
                   unnoticed(self, happened), self->seeds);
+    if (tolerated(self, happened))
+        cli_print(cli, "    left out and put back in %zu of %zu rollouts: the others went on (max_failed)\n",
+                  tolerated(self, happened), self->seeds);
     if (!typical) return;
     cli_print(cli,
               same ? "    stops at %s (stage %s) after %s, %s after the first switch\n"
@@ -282,6 +298,7 @@ static void write_bad(const Simulating *self, size_t index) {
     json_set_text(row, "type", "simulation.bad");
     json_set_text(row, "bad", bad_cases[index].key);
     json_set_integer(row, "unnoticed", (int64_t)unnoticed(self, happened));
+    json_set_integer(row, "left_out", (int64_t)tolerated(self, happened));
     json_set_text(row, "host", typical ? typical->stop_host : NULL);
     json_set_text(row, "stage", typical ? typical->stop_stage : NULL);
     json_set_text(row, "outcome",
@@ -360,11 +377,13 @@ static int simulate(Simulating *self, Error *error) {
 static int check_good(const Simulating *self, Error *error) {
     for (size_t i = 0; i < self->seeds; i++) {
         const SimulationResult *result = &self->results[SIMULATION_GOOD][i];
-        if (result->outcome == OUTCOME_SUCCEEDED) continue;
-        bool chinese = self->cli->language == LANGUAGE_ZH && !self->cli->json;
-        const char *why = chinese ? result->stop_why_zh : result->stop_why;
-        error_set(error, ERROR_REFUSED, "even a good version would not get through: %s: %s",
-                  result->stop_host ? result->stop_host : "", why ? why : "");
+        if (result->outcome == OUTCOME_SUCCEEDED && result->left_out == 0) continue;
+        bool chinese = self->cli->language == LANGUAGE_ZH && !self->cli->json, out = result->out_host != NULL;
+        const char *host = out ? result->out_host : result->stop_host;
+        const char *why = chinese ? (out ? result->out_why_zh : result->stop_why_zh)
+                                  : (out ? result->out_why : result->stop_why);
+        error_set(error, ERROR_REFUSED, "even a good version would not get through: %s: %s", host ? host : "",
+                  why ? why : "");
         return error_hint(error, "smaller batches, a higher rollout.max_unavailable or a later "
                                  "rollout.confirm_deadline may help");
     }

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FOLLOW_MS = 200, TAKE_OVER_MS = 5000, FOLLOW_QUIET = -2 };
+enum { FOLLOW_MS = 200, TAKE_OVER_MS = 5000, SERVER_PATIENCE_MS = 120000, FOLLOW_QUIET = -2 };
 
 /* The one thing a signal handler may touch: how often we were asked to stop. */
 static atomic_int interrupts;
@@ -40,7 +40,8 @@ const char *drive_store(const Cli *cli, Arena *arena, const Plan *plan) {
 static void print_failures(const Cli *cli, const Rollout *rollout) {
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        if (!host->rollback_failed && !host->kept && host->state != HOST_LOST) continue;
+        bool lost = host->state == HOST_LOST && !rollout_went_through(rollout);
+        if (!rollout_needs_person(host) && !lost) continue;
         const char *why =
             host->kept    ? cli_text(cli, "left on the new version, as the plan says; a person decides")
             : host->error ? (cli->language == LANGUAGE_ZH && host->error_zh ? host->error_zh : host->error)
@@ -54,6 +55,30 @@ static const char *reason(const Cli *cli, const Rollout *rollout) {
     return cli->language == LANGUAGE_ZH && rollout->reason_zh ? rollout->reason_zh : rollout->reason;
 }
 
+static void print_left_out(const Cli *cli, const Rollout *rollout) {
+    if (!rollout_went_through(rollout)) return;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        const char *why =
+            cli->language == LANGUAGE_ZH && host->left_out_zh ? host->left_out_zh : host->left_out;
+        if (rollout_is_left_out(host))
+            cli_print(cli, "  %s: %s, %s%s%s\n", host->name, cli_text(cli, words_host_part(host->part)),
+                      cli_text(cli, words_host_state(host->state)), why ? ": " : "", why ? why : "");
+    }
+}
+
+static void print_outcome(const Cli *cli, const Rollout *rollout, const char *outcome) {
+    size_t left_out = rollout_went_through(rollout) ? rollout_left_out(rollout) : 0;
+    const char *text = cli_text(cli, rollout->held ? "held for a person to decide" : words_outcome(outcome));
+    if (left_out == 0)
+        cli_print(cli, "%s: %s\n", rollout->change, text);
+    else
+        cli_print(cli,
+                  left_out == 1 ? "%s: %s; %zu host was left out\n" : "%s: %s; %zu hosts were left out\n",
+                  rollout->change, text, left_out);
+    print_left_out(cli, rollout);
+}
+
 static int exit_of(const Drive *drive, const Rollout *rollout) {
     switch (rollout->outcome) {
     case OUTCOME_SUCCEEDED: return 0;
@@ -64,6 +89,18 @@ static int exit_of(const Drive *drive, const Rollout *rollout) {
     case OUTCOME_NONE: break;
     }
     return rollout->held ? 5 : rollout->prepare_only ? 0 : 130;
+}
+
+/* What can be done about the one host whose fault it was. */
+static void hint_host(const Cli *cli, const Rollout *rollout) {
+    const RolloutHost *host = rollout_host(rollout, rollout->reason_host);
+    if (!host) return;
+    if (rollout_check_skip(rollout, host, NULL) == 0)
+        fprintf(stderr, cli_text(cli, "upkeep: “upkeep skip %s %s” first goes on without that host\n"),
+                rollout->change, host->name);
+    if (rollout_check_retry(rollout, host, NULL) == 0)
+        fprintf(stderr, cli_text(cli, "upkeep: “upkeep retry %s %s” first begins once more on it\n"),
+                rollout->change, host->name);
 }
 
 static int finish(const Drive *drive, const Rollout *rollout) {
@@ -79,14 +116,21 @@ static int finish(const Drive *drive, const Rollout *rollout) {
         fprintf(stderr, "upkeep: %s%s%s\n", rollout->reason_host ? rollout->reason_host : "",
                 rollout->reason_host ? ": " : "", reason(cli, rollout));
     print_failures(cli, rollout);
-    cli_print(cli, "%s: %s\n", rollout->change,
-              cli_text(cli, rollout->held ? "held for a person to decide" : words_outcome(outcome)));
+    print_outcome(cli, rollout, outcome);
     if (rollout->held) {
         fprintf(
             stderr,
             cli_text(cli,
                      "upkeep: decide with “upkeep resume %s”, “upkeep rollback %s” or “upkeep abort %s”\n"),
             rollout->change, rollout->change, rollout->change);
+        hint_host(cli, rollout);
+    } else if (rollout->outcome == OUTCOME_FAILED && rollout_went_through(rollout)) {
+        fprintf(stderr,
+                cli_text(
+                    cli,
+                    "upkeep: the other hosts run the new version; mend this by hand, or “upkeep rollback %s” "
+                    "puts the old version back everywhere\n"),
+                rollout->change);
     } else if (rollout->outcome == OUTCOME_FAILED) {
         fprintf(
             stderr,
@@ -173,6 +217,7 @@ int drive_change(const Drive *drive, Error *error) {
 typedef struct Following {
     Rollout *rollout;
     Live *live;
+    int64_t silent_ms; /* steady: since when the controller does not answer; 0: it does */
 } Following;
 
 static int follow_event(void *context, int64_t sequence, const json_t *event, Error *error) {
@@ -196,6 +241,26 @@ static int leave_it(const Drive *drive, const Rollout *rollout) {
     return cli_result(drive->cli, rollout->change, "paused", 130, NULL);
 }
 
+/* What came since. A controller that is being started again is waited for: what it carries out goes on. */
+static int catch_up(const Drive *drive, Following *following, Error *error) {
+    int64_t now_ms = clock_steady_ms(clock_system());
+    Error why = {0};
+    if (journal_read(drive->journal, following->rollout->sequence, drive->change, follow_event, following,
+                     &why) == 0) {
+        following->silent_ms = 0;
+        return 0;
+    }
+    if (!following->silent_ms) {
+        following->silent_ms = now_ms;
+        if (drive->cli->server && why.kind == ERROR_SYSTEM)
+            fprintf(stderr, cli_text(drive->cli, "upkeep: the controller does not answer; waiting for it\n"));
+    }
+    if (drive->cli->server && why.kind == ERROR_SYSTEM && now_ms - following->silent_ms < SERVER_PATIENCE_MS)
+        return 0;
+    if (error) *error = why;
+    return -1;
+}
+
 /* Until it ends, or FOLLOW_QUIET when nothing was heard of it for `quiet_ms` (0: however long that lasts). */
 static int follow(const Drive *drive, int64_t quiet_ms, Error *error) {
     ARENA_AUTO arena = arena_new();
@@ -207,7 +272,7 @@ static int follow(const Drive *drive, int64_t quiet_ms, Error *error) {
     int64_t heard_ms = clock_steady_ms(clock_system());
     while (result == 0 && !rests(following.rollout) && atomic_load(&interrupts) == 0) {
         int64_t sequence = following.rollout->sequence, now_ms = clock_steady_ms(clock_system());
-        result = journal_read(drive->journal, sequence, drive->change, follow_event, &following, error);
+        result = catch_up(drive, &following, error);
         if (following.rollout->sequence != sequence) heard_ms = now_ms;
         if (result == 0 && quiet_ms && now_ms - heard_ms >= quiet_ms) result = FOLLOW_QUIET;
         live_tick(following.live, following.rollout, clock_wall_ms(clock_system()));

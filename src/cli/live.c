@@ -321,6 +321,11 @@ static void lost(Live *live, const Rollout *rollout, const json_t *event) {
     live_say(live, event, RED, "lost: nothing was heard of it before its deadline");
 }
 
+static void left_out(Live *live, const Rollout *rollout, const json_t *event) {
+    (void)rollout;
+    live_say(live, event, YELLOW, "left out, the others go on: %s", localized(live, event, "why"));
+}
+
 static void by_itself(Live *live, const Rollout *rollout, const json_t *event) {
     (void)rollout;
     live_say(live, event, YELLOW, "it heard no confirmation in time and rolled back by itself");
@@ -335,7 +340,8 @@ static const struct {
     {"rollout.failing", failing},     {"rollout.held", held},         {"rollout.paused", paused},
     {"control.pause", paused},        {"control.resume", controlled}, {"control.abort", controlled},
     {"control.rollback", controlled}, {"host.health", sick},          {"host.lost", lost},
-    {"host.rolled_back", by_itself},
+    {"host.rolled_back", by_itself},  {"host.left_out", left_out},    {"control.skip", controlled},
+    {"control.retry", controlled},
 };
 
 static void follow_step(Live *live, const Rollout *rollout, const json_t *event) {

@@ -5,6 +5,7 @@
 #include "cli/drive.h"
 #include "cli/remote.h"
 #include "cli/session.h"
+#include "package/package.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +13,21 @@
 
 /* ---- what is sent */
 
-/* The package that the plan names, where its file is at hand. */
-static int publish_its_package(Cli *cli, Arena *arena, const char *file, json_t *body, Error *error) {
+/* The package that the plan names, where its file is at hand: published, or — only to look — described. */
+static int name_package(Cli *cli, Arena *arena, const char *file, bool publish, json_t *body, Error *error) {
     char sha256[DIGEST_TEXT_SIZE];
     Plan *plan = NULL;
+    PACKAGE_AUTO package = NULL;
     if (session_plan_open(arena, file, &plan, error) < 0) return -1;
     if (access(plan->package.file, R_OK) != 0) return 0; /* it may have been published before */
-    if (remote_publish(cli, plan->package.file, sha256, error) < 0) return -1;
-    json_set_text(body, "package", sha256);
+    if (publish) {
+        if (remote_publish(cli, plan->package.file, sha256, error) < 0) return -1;
+        json_set_text(body, "package", sha256);
+        return 0;
+    }
+    if (package_open_untrusted(plan->package.file, &package, error) < 0) return -1;
+    json_set_text(body, "service", package->manifest->head.service);
+    json_set_text(body, "version", package->manifest->head.version);
     return 0;
 }
 
@@ -29,7 +37,7 @@ static int make_body(Cli *cli, Arena *arena, const char *file, bool publish, jso
     if (session_plan_text(file, &text, error) < 0) return -1;
     json_set_text(body, "plan", buffer_text(&text));
     json_set_text(body, "file", file);
-    if (publish && publish_its_package(cli, arena, file, body, error) < 0) return -1;
+    if (name_package(cli, arena, file, publish, body, error) < 0) return -1;
     *out = pointer_take(&body);
     return 0;
 }

@@ -27,6 +27,8 @@ static int act(Engine *engine, const json_t *event, Error *error) {
     if (strcmp(type, "order.given") == 0)
         return engine->spec->link->submit(engine->spec->link, host->name, &host->order, error);
     if (strcmp(type, "order.cancelled") == 0) engine->spec->link->cancel(engine->spec->link, host->name);
+    bool closed = strcmp(type, "host.lost") == 0 || strcmp(type, "host.rolled_back") == 0;
+    if (closed && engine->spec->link->withdraw) engine->spec->link->withdraw(engine->spec->link, host->name);
     return 0;
 }
 
@@ -48,23 +50,39 @@ static int catch_up(Engine *engine, Error *error) {
                         engine, error);
 }
 
-static int append(Engine *engine, json_t *events, Error *error) {
+/* The items of an array, borrowed; the caller frees the list. */
+static json_t **list(const json_t *events) {
     size_t count = json_array_size(events);
     json_t **items = calloc(count + 1, sizeof *items);
     if (!items) abort();
     for (size_t i = 0; i < count; i++) items[i] = json_array_get(events, i);
-    int result = journal_append(engine->spec->journal, items, count, error);
-    free(items);
-    return result < 0 ? -1 : catch_up(engine, error);
+    return items;
+}
+
+static int append(Engine *engine, const json_t *events, Error *error) {
+    FREE_AUTO json_t **items = list(events);
+    if (journal_append(engine->spec->journal, items, json_array_size(events), error) < 0) return -1;
+    return catch_up(engine, error);
 }
 
 /* ---- decide, until there is nothing to decide */
+
+/* What was decided before a person wrote something else is forgotten: it may be wrong by now. */
+static int append_decision(Engine *engine, const json_t *events, Error *error) {
+    const Rollout *rollout = engine->rollout;
+    FREE_AUTO json_t **items = list(events);
+    bool written;
+    if (journal_append_unless(engine->spec->journal, rollout->sequence, rollout->change, items,
+                              json_array_size(events), &written, error) < 0)
+        return -1;
+    return catch_up(engine, error);
+}
 
 static int decide(Engine *engine, Error *error) {
     for (;;) {
         JSON_AUTO events = rollout_decide(engine->rollout, now_ms(engine));
         if (json_array_size(events) == 0) return 0;
-        if (append(engine, events, error) < 0) return -1;
+        if (append_decision(engine, events, error) < 0) return -1;
     }
 }
 

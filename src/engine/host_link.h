@@ -24,6 +24,9 @@ struct HostLink {
     int (*submit)(HostLink *link, const char *host, const Order *order, Error *error);
     /* Ask it to end what it is doing early; its answer still comes. */
     void (*cancel)(HostLink *link, const char *host);
+    /* The order it was given last is closed without its answer: it must not begin with that any more. NULL:
+     * whoever was given an order has it. */
+    void (*withdraw)(HostLink *link, const char *host);
     /* Wait up to `timeout_ms` for the next report: 1, or 0 when none came. */
     int (*receive)(HostLink *link, int64_t timeout_ms, HostReport *out);
     /* The report with that number (field "report" of its event) stands in the journal now. NULL: nobody

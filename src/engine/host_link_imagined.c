@@ -369,7 +369,7 @@ static void imagined_close(HostLink *link) {
 HostLink *host_link_imagined_open(const HostLinkImaginedSpec *spec) {
     Imagined *self = calloc(1, sizeof *self);
     if (!self) abort();
-    self->link = (HostLink){imagined_submit, imagined_cancel, imagined_receive, NULL, imagined_close};
+    self->link = (HostLink){imagined_submit, imagined_cancel, NULL, imagined_receive, NULL, imagined_close};
     self->spec = *spec;
     self->plan = spec->rollout->plan;
     self->host_count = spec->rollout->host_count;

@@ -355,7 +355,7 @@ int host_link_local_spec(Arena *arena, const Rollout *rollout, const char *state
 int host_link_local_open(const HostLinkLocalSpec *spec, HostLink **out, Error *error) {
     Local *local = calloc(1, sizeof *local);
     if (!local) abort();
-    local->link = (HostLink){local_submit, local_cancel, local_receive, NULL, local_close};
+    local->link = (HostLink){local_submit, local_cancel, NULL, local_receive, NULL, local_close};
     local->arena = arena_new();
     local->clock = spec->clock;
     local->alone = spec->alone;

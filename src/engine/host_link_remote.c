@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { EVENT_TEXT_MAX = 64 * 1024, QUEUE_MAX = 100000 };
+enum { EVENT_TEXT_MAX = 64 * 1024, QUEUE_MAX = 100000, LOOK_MS = 1000 };
 
 typedef struct Queued Queued;
 struct Queued {
@@ -19,10 +19,12 @@ struct Queued {
 typedef struct Box {
     const char *host;
     Order order;
-    bool waiting;   /* the order has no answer yet */
-    bool cancelled; /* and should end early */
-    int64_t taken;  /* number of the last report that was taken */
-    int64_t heard;  /* and of the last that stands in the journal */
+    bool waiting;       /* the order has no answer yet */
+    bool cancelled;     /* and should end early */
+    int64_t taken;      /* number of the last report that was taken */
+    int64_t heard;      /* and of the last that stands in the journal */
+    int64_t contact_ms; /* steady: when its order was given, or it came since */
+    bool silent;        /* that it does not come was said */
 } Box;
 
 typedef struct Remote {
@@ -35,11 +37,49 @@ typedef struct Remote {
     pthread_cond_t reported;
     Queued *first, **last;
     size_t queued;
+    size_t count;      /* of the boxes */
+    int64_t looked_ms; /* steady: at who is silent */
 } Remote;
 
 static Box *find(const Remote *remote, const char *host) {
     size_t index = host ? text_index_find(remote->index, host) : TEXT_INDEX_NONE;
     return index == TEXT_INDEX_NONE ? NULL : &remote->boxes[index];
+}
+
+static int64_t steady_ms(const Remote *remote) { return clock_steady_ms(remote->spec.clock); }
+
+static void note_contact(const Remote *remote, Box *box) {
+    box->contact_ms = steady_ms(remote);
+    box->silent = false;
+}
+
+static void put(Remote *remote, const Box *box, json_t *event) {
+    Queued *queued = calloc(1, sizeof *queued);
+    if (!queued) abort();
+    queued->report = (HostReport){.host = box->host, .event = event};
+    *remote->last = queued;
+    remote->last = &queued->next;
+    remote->queued++;
+    pthread_cond_signal(&remote->reported);
+}
+
+/* Who has an order and does not come is said so, once: what that means is for the rollout to decide. */
+static void look_who_is_silent(Remote *remote) {
+    int64_t now_ms = steady_ms(remote);
+    char time[CLOCK_TEXT_SIZE];
+    if (remote->spec.lost_after_ms <= 0 || now_ms - remote->looked_ms < LOOK_MS) return;
+    remote->looked_ms = now_ms;
+    for (size_t i = 0; i < remote->count; i++) {
+        Box *box = &remote->boxes[i];
+        if (!box->waiting || box->silent || now_ms - box->contact_ms < remote->spec.lost_after_ms) continue;
+        box->silent = true;
+        json_t *event = json_object();
+        clock_to_text(clock_wall_ms(remote->spec.clock), time);
+        json_set_text(event, "type", "host.silent");
+        json_set_text(event, "time", time);
+        json_set_integer(event, "silent_ms", now_ms - box->contact_ms);
+        put(remote, box, event);
+    }
 }
 
 /* ---- for the engine */
@@ -52,6 +92,7 @@ static int remote_submit(HostLink *link, const char *host, const Order *order, E
     box->order = *order;
     box->waiting = true;
     box->cancelled = false;
+    note_contact(remote, box);
     pthread_mutex_unlock(&remote->lock);
     if (remote->spec.wake) remote->spec.wake(remote->spec.context, box->host);
     return 0;
@@ -65,6 +106,15 @@ static void remote_cancel(HostLink *link, const char *host) {
     box->cancelled = box->waiting;
     pthread_mutex_unlock(&remote->lock);
     if (remote->spec.wake) remote->spec.wake(remote->spec.context, box->host);
+}
+
+static void remote_withdraw(HostLink *link, const char *host) {
+    Remote *remote = (Remote *)link;
+    Box *box = find(remote, host);
+    if (!box) return;
+    pthread_mutex_lock(&remote->lock);
+    box->waiting = box->cancelled = false;
+    pthread_mutex_unlock(&remote->lock);
 }
 
 static void remote_heard(HostLink *link, const char *host, int64_t number) {
@@ -90,8 +140,9 @@ static int remote_receive(HostLink *link, int64_t timeout_ms, HostReport *out) {
     Remote *remote = (Remote *)link;
     struct timespec until = in_ms(timeout_ms);
     pthread_mutex_lock(&remote->lock);
-    while (!remote->first)
+    while (!remote->first && timeout_ms > 0)
         if (pthread_cond_timedwait(&remote->reported, &remote->lock, &until) != 0) break;
+    look_who_is_silent(remote);
     Queued *queued = remote->first;
     if (queued) {
         remote->first = queued->next;
@@ -119,15 +170,16 @@ int host_link_remote_open(const HostLinkRemoteSpec *spec, HostLink **out, Error 
     (void)error;
     Remote *remote = calloc(1, sizeof *remote);
     if (!remote) abort();
-    *remote = (Remote){.link = {remote_submit, remote_cancel, remote_receive, remote_heard, remote_close},
-                       .arena = arena_new(),
-                       .spec = *spec};
+    *remote = (Remote){
+        .link = {remote_submit, remote_cancel, remote_withdraw, remote_receive, remote_heard, remote_close},
+        .arena = arena_new(),
+        .spec = *spec,
+        .count = spec->rollout->host_count};
     remote->spec.rollout = NULL;
     remote->last = &remote->first;
-    size_t count = spec->rollout->host_count;
-    remote->boxes = ARENA_ARRAY(remote->arena, count, Box);
-    remote->index = text_index_new(remote->arena, count);
-    for (size_t i = 0; i < count; i++) {
+    remote->boxes = ARENA_ARRAY(remote->arena, remote->count, Box);
+    remote->index = text_index_new(remote->arena, remote->count);
+    for (size_t i = 0; i < remote->count; i++) {
         remote->boxes[i] = (Box){.host = arena_strdup(remote->arena, spec->rollout->hosts[i].name),
                                  .order = spec->rollout->hosts[i].order,
                                  .taken = spec->rollout->hosts[i].report_number,
@@ -152,6 +204,7 @@ json_t *host_link_remote_poll(HostLink *link, const char *host) {
     json_t *message = NULL;
     if (!box) return NULL;
     pthread_mutex_lock(&remote->lock);
+    note_contact(remote, box);
     if (box->waiting) {
         json_t *order = json_object();
         json_set_text(order, "id", box->order.id);
@@ -194,7 +247,8 @@ static const char *objection(const Box *box, const json_t *event) {
     return json_dumpb(event, NULL, 0, JSON_COMPACT) > EVENT_TEXT_MAX ? "it is too long" : NULL;
 }
 
-static json_t *heard_event(const Remote *remote, const Box *box, const json_t *said, int64_t number) {
+static json_t *heard_event(const Remote *remote, const Box *box, const json_t *report, int64_t number) {
+    const json_t *said = json_object_get(report, "event");
     char time[CLOCK_TEXT_SIZE];
     const char *why = objection(box, said);
     json_t *event = why ? json_object() : json_deep_copy(said);
@@ -203,21 +257,14 @@ static json_t *heard_event(const Remote *remote, const Box *box, const json_t *s
         json_set_text(event, "why", why);
     } else {
         json_set_text(event, "host_time", json_get_text(said, "time", NULL));
+        json_object_del(event, "age_ms");
+        int64_t age_ms = json_get_integer(report, "age_ms", 0);
+        if (age_ms > 0) json_set_integer(event, "age_ms", age_ms);
     }
     clock_to_text(clock_wall_ms(remote->spec.clock), time);
     json_set_text(event, "time", time);
     json_set_integer(event, "report", number);
     return event;
-}
-
-static void put(Remote *remote, const Box *box, json_t *event) {
-    Queued *queued = calloc(1, sizeof *queued);
-    if (!queued) abort();
-    queued->report = (HostReport){.host = box->host, .event = event};
-    *remote->last = queued;
-    remote->last = &queued->next;
-    remote->queued++;
-    pthread_cond_signal(&remote->reported);
 }
 
 /* Its order is answered: nothing waits for it any more. */
@@ -237,7 +284,7 @@ static int take(Remote *remote, Box *box, const json_t *report, Error *error) {
         return error_set(error, ERROR_REFUSED, "the report %" PRId64 " is missing", box->taken + 1);
     if (remote->queued >= QUEUE_MAX)
         return error_set(error, ERROR_REFUSED, "too many reports wait to be heard");
-    json_t *event = heard_event(remote, box, said, number);
+    json_t *event = heard_event(remote, box, report, number);
     note_answer(box, event);
     put(remote, box, event);
     box->taken = number;
@@ -254,6 +301,7 @@ int host_link_remote_report(HostLink *link, const char *host, const json_t *repo
     if (!box) return error_set(error, ERROR_INVALID, "there is no host %s in the plan", host);
     if (!json_is_array(reports)) return error_set(error, ERROR_REFUSED, "that is no report of a host");
     pthread_mutex_lock(&remote->lock);
+    note_contact(remote, box);
     for (index = 0; result == 0 && index < json_array_size(reports); index++) {
         report = json_array_get(reports, index);
         result = take(remote, box, report, error);

@@ -67,6 +67,13 @@ static void stopped(Watching *watching, const json_t *event, int64_t at_ms) {
     watching->result.stop_stage = arena_strdup(watching->arena, json_get_text(event, "stage", NULL));
 }
 
+static void left_out(Watching *watching, const json_t *event) {
+    if (watching->result.out_host) return;
+    watching->result.out_host = arena_strdup(watching->arena, json_get_text(event, "host", NULL));
+    watching->result.out_why = arena_strdup(watching->arena, json_get_text(event, "why", NULL));
+    watching->result.out_why_zh = arena_strdup(watching->arena, json_get_text(event, "why_zh", NULL));
+}
+
 static void see(void *context, const Rollout *rollout, const json_t *event) {
     Watching *watching = context;
     SimulationResult *result = &watching->result;
@@ -79,6 +86,8 @@ static void see(void *context, const Rollout *rollout, const json_t *event) {
     if (rollout->switch_count > 0 && result->first_switch_ms < 0) result->first_switch_ms = at_ms;
     if (strcmp(type, "rollout.failing") == 0 || strcmp(type, "rollout.held") == 0)
         stopped(watching, event, at_ms);
+    else if (strcmp(type, "host.left_out") == 0)
+        left_out(watching, event);
     else if (stage && strcmp(type, "stage.started") == 0)
         stage->started_ms = at_ms;
     else if (stage && strcmp(type, "stage.passed") == 0)
@@ -91,6 +100,7 @@ static void sum_up(SimulationResult *result, const Rollout *rollout, int64_t now
     result->outcome = rollout->outcome;
     result->ended_ms = now_ms - BEGIN_MS;
     result->touched = rollout->switch_count;
+    result->left_out = rollout_left_out(rollout);
     for (size_t i = 0; i < rollout->host_count; i++)
         result->left += rollout->hosts[i].switched && rollout->outcome != OUTCOME_SUCCEEDED;
 }

@@ -42,6 +42,9 @@ typedef struct SimulationResult {
     const char *stop_host; /* whose fault that was, or NULL */
     const char *stop_stage;
     const char *stop_why, *stop_why_zh;
+    size_t left_out;      /* hosts that failed within max_failed, and went back while the others went on */
+    const char *out_host; /* the first of them, or NULL */
+    const char *out_why, *out_why_zh;
     size_t events;
 } SimulationResult;
 

@@ -326,9 +326,18 @@ static int answered(const Host *host, const Order *order, int *result, Error *fa
     return 1;
 }
 
+/* A person asked for another try of what has gone back: all of it is prepared anew. */
+static int begin_again(Host *host, Error *error) {
+    char current[RELEASE_VERSION_SIZE];
+    if (release_current(host->root, current, error) < 0 || reserve_keep(host->upkeep, error) < 0) return -1;
+    ledger_begin_again(&host->ledger, current[0] ? current : NULL);
+    return load_releases(host, error);
+}
+
 int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Error *failure) {
     int result = 0;
     if (answered(host, order, &result, failure)) return result;
+    if (host->ledger.rolled_back && order->kind == ORDER_PREPARE && begin_again(host, failure) < 0) return -1;
     if (host->ledger.rolled_back && order->kind != ORDER_ROLLBACK)
         return error_set(failure, ERROR_FAILED, "it heard no confirmation in time and rolled back by itself");
     if (host->ledger.rolled_back)

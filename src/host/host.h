@@ -11,6 +11,8 @@
  * writes its evidence; killed anywhere, host_carry_out() with the same order goes on where it was. A step
  * that fails ends its order: the answer is remembered, and given again to whoever asks again.
  *
+ * After ROLLBACK the same change may begin again with PREPARE.
+ *
  * Calling order: host_open (takes the host's lock) → host_carry_out for each order → host_close. One thread a
  * host.
  */

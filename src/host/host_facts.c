@@ -226,6 +226,7 @@ static void add_tool(const HostFactsSpec *spec, char *const *env, const struct T
                            .directory = "/",
                            .timeout_ms = TOOL_TIMEOUT_MS,
                            .output_max = TOOL_OUTPUT_MAX,
+                           .memory_max = PROCESS_HELPER_MEMORY,
                            .cancel = spec->cancel};
     ProcessResult result;
     Error error = {0};

@@ -26,6 +26,7 @@ static int run_hook(Host *host, const ManifestHook *hook, Error *error) {
                         .user = service->user,
                         .timeout_ms = hook->timeout_ms,
                         .output_max = HOOK_OUTPUT_MAX,
+                        .memory_max = PROCESS_HELPER_MEMORY,
                         .cancel = host->cancel};
     ProcessResult result = {0};
     if (process_run(&spec, &result, error) < 0) return -1;

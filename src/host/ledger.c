@@ -157,6 +157,13 @@ void ledger_begin(Ledger *ledger, const char *change, const char *old_version, c
     *ledger = fresh;
 }
 
+void ledger_begin_again(Ledger *ledger, const char *old_version) {
+    json_t *answers = json_incref(ledger->answers);
+    ledger_begin(ledger, ledger->change, old_version, ledger->new_version);
+    json_decref(ledger->answers);
+    ledger->answers = answers;
+}
+
 void ledger_take(Ledger *ledger, const Order *order) {
     if (ledger->order_open && strcmp(ledger->order.id, order->id) == 0) return;
     ledger->order = *order;

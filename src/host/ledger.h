@@ -61,6 +61,10 @@ void ledger_free(Ledger *ledger);
 /* Forget the last change, begin `change`. Not saved. */
 void ledger_begin(Ledger *ledger, const char *change, const char *old_version, const char *new_version);
 
+/* Begin the same change once more, after it was rolled back here: all but the answers given is forgotten, so
+ * that no order is carried out twice. Not saved. */
+void ledger_begin_again(Ledger *ledger, const char *old_version);
+
 /* Take up `order`: a no-op when it is the one under way. Not saved. */
 void ledger_take(Ledger *ledger, const Order *order);
 /* The answer given to `id`, or NULL. Borrowed. */

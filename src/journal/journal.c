@@ -37,38 +37,72 @@ static Digest chain(const Digest *before, const char *text, size_t size) {
     return hash;
 }
 
-static int append_all(Journal *journal, json_t *const *events, size_t count, Error *error) {
+/* What is to be appended. */
+typedef struct Batch {
+    json_t *const *events;
+    size_t count;
+    const char *change; /* that must have nothing new after `after`; NULL: whatever it has */
+    int64_t after;
+    bool late; /* it has */
+} Batch;
+
+static int note_newer(void *context, const JournalRow *row, Error *error) {
+    (void)row, (void)error;
+    ((Batch *)context)->late = true;
+    return -1; /* no need to read on */
+}
+
+static int append_all(Journal *journal, const Batch *batch, Error *error) {
     int64_t sequence = 0;
     Digest hash = {{0}};
     if (journal->driver->last(journal->self, &sequence, &hash, error) < 0) return -1;
-    for (size_t i = 0; i < count; i++) {
-        assert(json_get_text(events[i], "type", NULL) && json_get_text(events[i], "time", NULL));
-        FREE_AUTO char *text = json_text(events[i]);
+    for (size_t i = 0; i < batch->count; i++) {
+        json_t *event = batch->events[i];
+        assert(json_get_text(event, "type", NULL) && json_get_text(event, "time", NULL));
+        FREE_AUTO char *text = json_text(event);
         size_t size = strlen(text);
         hash = chain(&hash, text, size);
-        JournalRow row = {++sequence, json_get_text(events[i], "change", ""), text, size, hash};
+        JournalRow row = {++sequence, json_get_text(event, "change", ""), text, size, hash};
         if (journal->driver->insert(journal->self, &row, error) < 0) return -1;
     }
     return journal->driver->commit(journal->self, error);
 }
 
-static int append_once(Journal *journal, json_t *const *events, size_t count, Error *error) {
-    if (journal->driver->begin(journal->self, error) < 0) return -1;
-    int result = append_all(journal, events, count, error);
-    if (result < 0) journal->driver->cancel(journal->self);
-    return result;
+/* Looked at while nobody else can write. */
+static int append_once(Journal *journal, Batch *batch, Error *error) {
+    const JournalDriver *driver = journal->driver;
+    int result = 0;
+    if (driver->begin(journal->self, error) < 0) return -1;
+    if (batch->change)
+        result = driver->read(journal->self, batch->after, batch->change, note_newer, batch, error);
+    if (result == 0) result = append_all(journal, batch, error);
+    if (result < 0) driver->cancel(journal->self);
+    return batch->late ? 0 : result;
 }
 
-int journal_append(Journal *journal, json_t *const *events, size_t count, Error *error) {
-    if (count == 0) return 0;
+static int append(Journal *journal, Batch *batch, Error *error) {
+    if (batch->count == 0) return 0;
     Error failure = {0};
     const JournalDriver *driver = journal->driver;
-    int result = append_once(journal, events, count, &failure);
+    int result = append_once(journal, batch, &failure);
     if (result < 0 && driver->make_room && driver->make_room(journal->self, &failure))
-        result = append_once(journal, events, count, &failure);
+        result = append_once(journal, batch, &failure);
     if (result == 0) return 0;
     if (error) *error = failure;
     return error_prefix(error, "cannot write to the journal");
+}
+
+int journal_append(Journal *journal, json_t *const *events, size_t count, Error *error) {
+    Batch batch = {.events = events, .count = count};
+    return append(journal, &batch, error);
+}
+
+int journal_append_unless(Journal *journal, int64_t after, const char *change, json_t *const *events,
+                          size_t count, bool *written, Error *error) {
+    Batch batch = {.events = events, .count = count, .change = change, .after = after};
+    if (append(journal, &batch, error) < 0) return -1;
+    *written = !batch.late;
+    return 0;
 }
 
 typedef struct Visitor {

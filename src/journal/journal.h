@@ -55,6 +55,11 @@ static inline void journal_cleanup(Journal **journal) { journal_close(*journal);
 /* Append `count` events as one durable step, all or none. */
 int journal_append(Journal *journal, json_t *const *events, size_t count, Error *error);
 
+/* The same, unless `change` has got events after sequence number `after`, which whoever chose these has not
+ * seen: then nothing is written, and *written is false. */
+int journal_append_unless(Journal *journal, int64_t after, const char *change, json_t *const *events,
+                          size_t count, bool *written, Error *error);
+
 /* Events after sequence number `after`, of `change` or (NULL) all, in order. A visit that fails ends the
  * reading. */
 typedef int (*JournalVisit)(void *context, int64_t sequence, const json_t *event, Error *error);

@@ -7,6 +7,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { FORMAT = 1, BUSY_TIMEOUT_MS = 30000 };
@@ -173,11 +174,19 @@ static int set_up(Sqlite *self, Error *error) {
                    &self->read_change, error);
 }
 
-/* Made with the right mode, and closed again before SQLite opens it: closing any descriptor of the file later
- * would drop SQLite's locks, and the next reader to leave would take the write-ahead log for nobody's. */
+/* Made with the right mode where there is none. One that is there is looked at, never opened: closing any
+ * descriptor of the file drops the locks of every connection that this process has to it, and the next
+ * program to leave would take the write-ahead log for nobody's, with what stands in it. */
 static int make(const char *path, Error *error) {
-    FD_AUTO fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return fd >= 0 ? 0 : error_errno(error, ERROR_SYSTEM, errno, "cannot open the journal %s", path);
+    struct stat status;
+    FD_AUTO fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd >= 0) return 0;
+    int number = errno;
+    if (number == EEXIST && lstat(path, &status) == 0) {
+        if (S_ISREG(status.st_mode)) return 0;
+        number = S_ISLNK(status.st_mode) ? ELOOP : EINVAL;
+    }
+    return error_errno(error, ERROR_SYSTEM, number, "cannot open the journal %s", path);
 }
 
 int journal_sqlite_open(const char *path, Journal **out, Error *error) {

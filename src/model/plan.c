@@ -28,6 +28,12 @@ size_t plan_amount_of(const Amount *amount, size_t whole) {
     return value < whole ? value : whole;
 }
 
+size_t plan_amount_at_most(const Amount *amount, size_t whole) {
+    size_t value = (size_t)amount->value;
+    if (amount->percent) value = whole * value / 100;
+    return value < whole ? value : whole;
+}
+
 /* Names of what was not named, and paths made absolute. */
 
 static const char *absolute(Arena *arena, const char *folder, const char *path) {
@@ -94,7 +100,8 @@ static void default_stages(Arena *arena, Plan *plan) {
     stages[0] = (PlanStage){.name = several ? "pilot" : "all",
                             .hosts = {.value = 1, .set = true},
                             .batch = {.value = 100, .percent = true, .set = true},
-                            .soak_ms = 10000};
+                            .soak_ms = 10000,
+                            .max_failed = {.set = true}};
     stages[1] = stages[0];
     stages[1].name = "rest";
     stages[1].hosts = (Amount){0};

@@ -203,6 +203,7 @@ typedef struct PlanStage {
     PairList select; /* labels that must all match */
     Amount batch;
     int64_t soak_ms;
+    Amount max_failed; /* of its hosts, rounded down: plan_amount_at_most() */
     Amount weight; /* share of its normal weight that a host gets until it is confirmed; not set: all of it */
 } PlanStage;
 typedef struct PlanStageList {
@@ -215,6 +216,7 @@ typedef struct PlanRollout {
     PlanStageList stages;
     Amount max_unavailable;
     int64_t confirm_deadline_ms;
+    int64_t lost_after_ms; /* of silence; with a controller */
 } PlanRollout;
 
 typedef struct PlanChange {
@@ -285,6 +287,8 @@ int plan_host_weight(const Plan *own);
 /* `amount` of `whole`: a count as it is, a percentage rounded up; at least 1, at most `whole` (which is > 0).
  */
 size_t plan_amount_of(const Amount *amount, size_t whole);
+/* The same as a limit that must not be more generous than it says: a percentage rounded down, and 0 is 0. */
+size_t plan_amount_at_most(const Amount *amount, size_t whole);
 
 /* The number of the signal called `name` ("SIGTERM"), or 0. */
 int plan_signal_number(const char *name);

@@ -246,6 +246,9 @@ static const Field stage_fields[] = {
           .minimum = 1, .maximum = 1000000, .text = "hosts switched, watched and confirmed together"),
     FIELD(PlanStage, DURATION, "soak", soak_ms, .fallback = "10s", .maximum = INT64_C(30) * 24 * HOUR,
           .text = "how long each batch is watched before it is confirmed"),
+    FIELD(PlanStage, AMOUNT, "max_failed", max_failed, .fallback = "0",
+          .amounts = AMOUNT_COUNT | AMOUNT_PERCENT, .maximum = 1000000,
+          .text = "hosts of this stage that may fail and be left out without stopping the rollout"),
     FIELD(PlanStage, AMOUNT, "weight", weight, .amounts = AMOUNT_PERCENT, .minimum = 1, .maximum = 100,
           .text = "with strategy canary: share of its normal weight that a host gets until it is confirmed"),
 };
@@ -263,6 +266,9 @@ static const Field rollout_fields[] = {
     FIELD(PlanRollout, DURATION, "confirm_deadline", confirm_deadline_ms, .fallback = "15m", .minimum = 1,
           .maximum = INT64_C(60) * 24 * HOUR,
           .text = "a switched host that hears no CONFIRM by then rolls back by itself"),
+    FIELD(PlanRollout, DURATION, "lost_after", lost_after_ms, .fallback = "15m", .minimum = SECOND,
+          .maximum = INT64_C(7) * 24 * HOUR,
+          .text = "with a controller: a host that has an order and says nothing for so long is lost"),
 };
 static const Schema rollout_schema = SCHEMA("rollout", PlanRollout, rollout_fields, NULL);
 

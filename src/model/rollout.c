@@ -48,11 +48,13 @@ RolloutHost *rollout_host(const Rollout *rollout, const char *name) {
     return index == TEXT_INDEX_NONE ? NULL : &rollout->hosts[index];
 }
 
-static bool unavailable(const RolloutHost *host) {
+bool rollout_host_unavailable(const RolloutHost *host) {
+    if (host->missing || (host->part != PART_TAKEN && host->switched)) return true;
     switch (host->state) {
     case HOST_SWITCHING:
     case HOST_PROBING:
     case HOST_LOST: return true;
+    case HOST_PREPARED: /* its switch failed, and is to be tried again */
     case HOST_ROLLING_BACK:
     case HOST_FAILED: return host->switched;
     case HOST_HEALTHY:
@@ -63,7 +65,7 @@ static bool unavailable(const RolloutHost *host) {
 
 size_t rollout_unavailable(const Rollout *rollout) {
     size_t count = 0;
-    for (size_t i = 0; i < rollout->host_count; i++) count += unavailable(&rollout->hosts[i]);
+    for (size_t i = 0; i < rollout->host_count; i++) count += rollout_host_unavailable(&rollout->hosts[i]);
     return count;
 }
 
@@ -84,6 +86,7 @@ static void assert_host(const Rollout *rollout, const RolloutHost *host) {
     assert(!host->confirmed || host->switch_rank > 0); /* only what was switched is confirmed */
     assert(host->state != HOST_COMMITTED || host->confirmed);
     assert(!(host->order_open && host->state == HOST_PENDING));
+    assert(rollout->stages[host->stage].left_out_count < rollout->stages[host->stage].host_count); /* I11 */
 }
 
 void rollout_assert(const Rollout *rollout) {
@@ -119,6 +122,7 @@ int rollout_open(Arena *arena, int64_t sequence, const json_t *opened, Rollout *
         rollout->hosts[i].name = plan->hosts.items[i].name;
         text_index_add(rollout->host_index, rollout->hosts[i].name, i);
         rollout->hosts[i].stage = stages[i];
+        rollout->stages[stages[i]].host_count++;
         rollout->hosts[i].health = VERDICT_INCONCLUSIVE;
     }
     rollout->sequence = sequence;
@@ -142,6 +146,82 @@ static void remember_reason(Fold *fold) {
     rollout->reason_host = fold->host ? fold->host->name : NULL;
 }
 
+/* ---- the part that a host has in it */
+
+static bool goes_forward(const Rollout *rollout) {
+    return rollout->state != ROLLOUT_ROLLING_BACK && !rollout_ended(rollout);
+}
+
+static void set_part(Rollout *rollout, RolloutHost *host, HostPart part) {
+    RolloutStage *stage = &rollout->stages[host->stage];
+    stage->left_out_count -= rollout_is_left_out(host);
+    stage->failed_count -= host->part == PART_FAILED;
+    host->part = part;
+    stage->left_out_count += rollout_is_left_out(host);
+    stage->failed_count += host->part == PART_FAILED;
+}
+
+static void leave_out(Fold *fold, HostPart part) {
+    RolloutHost *host = fold->host;
+    set_part(fold->rollout, host, part);
+    host->left_out = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "why", NULL));
+    host->left_out_zh =
+        arena_strdup(fold->rollout->arena, json_get_text(fold->event, "why_zh", host->left_out));
+}
+
+/* As if nothing had been done there: its next backup is another one, to be proved again (I1). */
+static void begin_again(Rollout *rollout, RolloutHost *host) {
+    set_part(rollout, host, PART_TAKEN);
+    host->state = HOST_PENDING;
+    host->switched = host->confirmed = host->proved = host->rollback_failed = false;
+    host->switch_rank = 0;
+    host->batch = 0;
+    host->health = VERDICT_INCONCLUSIVE;
+    host->health_ms = host->confirm_by_ms = 0;
+    host->error = host->error_zh = host->left_out = host->left_out_zh = NULL;
+}
+
+/* Between the decision and this event people may have changed its part, or its fellows' (I11). */
+static bool fold_left_out(Fold *fold) {
+    if (!fold->host) return false;
+    const RolloutStage *stage = &fold->rollout->stages[fold->host->stage];
+    bool last = stage->left_out_count + 1 >= stage->host_count;
+    if (goes_forward(fold->rollout) && fold->host->part == PART_TAKEN && !last) leave_out(fold, PART_FAILED);
+    return true;
+}
+
+static bool fold_skip(Fold *fold) {
+    if (!fold->host) return false;
+    if (rollout_check_skip(fold->rollout, fold->host, NULL) == 0) leave_out(fold, PART_SKIPPED);
+    return true;
+}
+
+static bool fold_retry(Fold *fold) {
+    RolloutHost *host = fold->host;
+    if (!host) return false;
+    if (rollout_check_retry(fold->rollout, host, NULL) < 0) return true;
+    bool back_first = host->switched || host->rollback_failed || host->order_open;
+    set_part(fold->rollout, host, PART_RETRIED);
+    host->rollback_failed = false; /* whatever kept it from going back, a person has seen to */
+    if (!back_first) begin_again(fold->rollout, host);
+    return true;
+}
+
+/* What was to be put back first could not be: it is a fault like any other. */
+static void give_up_retry(Fold *fold) {
+    if (fold->host->part == PART_RETRIED) set_part(fold->rollout, fold->host, PART_TAKEN);
+}
+
+static void came_back(Fold *fold) {
+    RolloutHost *host = fold->host;
+    host->state = HOST_ROLLED_BACK;
+    host->switched = host->proved = false; /* another switch needs another proof (I1) */
+    host->confirm_by_ms = 0;
+    if (host->part == PART_RETRIED) begin_again(fold->rollout, host);
+}
+
+/* ---- orders and their answers */
+
 static bool fold_order_given(Fold *fold) {
     RolloutHost *host = fold->host;
     OrderKind kind;
@@ -153,11 +233,15 @@ static bool fold_order_given(Fold *fold) {
     host->order = (Order){.kind = kind, .restore_data = json_get_bool(fold->event, "restore_data", false)};
     memcpy(host->order.id, id, strlen(id) + 1);
     host->order_open = true;
-    host->order_cancelled = false;
+    host->order_cancelled = host->silent = false;
     host->order_given_ms = fold->time_ms;
+    host->order_spent_ms = 0;
     host->order_count++;
     if (kind == ORDER_PREPARE) host->state = HOST_PREPARING;
     if (kind == ORDER_ROLLBACK) host->state = HOST_ROLLING_BACK;
+    /* It was to be put back alone, and people have just asked for another try: that is what comes of it. */
+    if (kind == ORDER_ROLLBACK && host->part == PART_TAKEN && goes_forward(fold->rollout))
+        set_part(fold->rollout, host, PART_RETRIED);
     if (kind != ORDER_SWITCH) return true;
     host->state = HOST_SWITCHING;
     host->switched = true;
@@ -178,6 +262,7 @@ static bool fold_order_done(Fold *fold) {
     RolloutHost *host = fold->host;
     host->order_open = false;
     host->heard_ms = fold->time_ms;
+    host->missing = false;
     host->error = host->error_zh = NULL;
     switch (host->order.kind) {
     case ORDER_PREPARE:
@@ -191,11 +276,7 @@ static bool fold_order_done(Fold *fold) {
         host->confirm_by_ms = 0;
         break;
     case ORDER_COMMIT: host->state = HOST_COMMITTED; break;
-    case ORDER_ROLLBACK:
-        host->state = HOST_ROLLED_BACK;
-        host->switched = false;
-        host->confirm_by_ms = 0;
-        break;
+    case ORDER_ROLLBACK: came_back(fold); break;
     }
     return true;
 }
@@ -204,16 +285,19 @@ static bool fold_order_failed(Fold *fold) {
     if (!answers(fold)) return false;
     RolloutHost *host = fold->host;
     host->order_open = false;
+    host->missing = false;
     host->state = HOST_FAILED;
     host->rollback_failed = host->order.kind == ORDER_ROLLBACK || host->order.kind == ORDER_COMMIT;
     host->error = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error", "unknown"));
     host->error_zh = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error_zh", host->error));
+    if (host->rollback_failed) give_up_retry(fold);
     return true;
 }
 
 static bool fold_order_cancelled(Fold *fold) {
     if (!fold->host || !fold->host->order_open) return false;
     fold->host->order_cancelled = true;
+    fold->host->order_cancelled_ms = fold->time_ms;
     return true;
 }
 
@@ -224,13 +308,17 @@ static bool fold_step_started(Fold *fold) {
     return true;
 }
 
+/* A failing verdict stays until a person resumes: better reports that come in the same breath, as after a
+ * partition, must not hide it from the decision (I5). */
 static bool fold_health(Fold *fold) {
     if (!fold->host) return false;
     const char *verdict = json_get_text(fold->event, "verdict", "");
+    fold->host->health_ms = fold->time_ms - json_get_integer(fold->event, "age_ms", 0); /* when it was seen */
+    if (fold->host->health == VERDICT_FAIL) return true;
     fold->host->health = strcmp(verdict, "pass") == 0   ? VERDICT_PASS
                          : strcmp(verdict, "fail") == 0 ? VERDICT_FAIL
                                                         : VERDICT_INCONCLUSIVE;
-    fold->host->health_ms = fold->time_ms;
+    fold->host->missing = false;
     if (fold->host->health != VERDICT_FAIL) return true;
     fold->host->error = arena_strdup(fold->rollout->arena, json_get_text(fold->event, "error", "unhealthy"));
     fold->host->error_zh =
@@ -238,21 +326,32 @@ static bool fold_health(Fold *fold) {
     return true;
 }
 
-/* The host put itself back: nobody had confirmed it in time. */
+/* The host put itself back: nobody had confirmed it in time. It says so at least once: what was heard already
+ * must not be taken for the end of another try. */
 static bool fold_host_rolled_back(Fold *fold) {
     if (!fold->host) return false;
-    fold->host->state = HOST_ROLLED_BACK;
+    if (!fold->host->switched) return true;
     fold->host->order_open = false;
-    fold->host->switched = false;
-    fold->host->confirm_by_ms = 0;
+    fold->host->missing = false;
+    came_back(fold);
+    return true;
+}
+
+static bool fold_host_silent(Fold *fold) {
+    if (!fold->host) return false;
+    fold->host->silent = fold->host->order_open;
     return true;
 }
 
 static bool fold_host_lost(Fold *fold) {
     if (!fold->host) return false;
+    fold->host->silent = false;
     fold->host->state = HOST_LOST;
     fold->host->order_open = false;
-    fold->host->error = "nothing was heard of it before the deadline of its order";
+    fold->host->missing = true;
+    fold->host->error = TEXT("nothing was heard of it before the deadline of its order");
+    fold->host->error_zh = text_in(LANGUAGE_ZH, fold->host->error);
+    give_up_retry(fold);
     return true;
 }
 
@@ -294,8 +393,16 @@ static bool fold_stage_soaking(Fold *fold) {
     return true;
 }
 
+/* Unless people have asked for another try of one of its hosts since that was decided. */
 static bool fold_stage_passed(Fold *fold) {
     if (!fold->stage) return false;
+    const Rollout *rollout = fold->rollout;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        bool confirmed = host->part == PART_TAKEN && host->state == HOST_CONFIRMED;
+        if (&rollout->stages[host->stage] == fold->stage && !confirmed && !rollout_is_left_out(host))
+            return true;
+    }
     fold->stage->state = STAGE_PASSED;
     return true;
 }
@@ -305,11 +412,21 @@ static bool fold_started(Fold *fold) {
     return true;
 }
 
+/* The time of a dead engine counts as far as the journal shows that it lived: else one that is started again
+ * and again would never call a dead host lost. */
+static void spend(const Rollout *rollout, RolloutHost *host) {
+    int64_t since_ms =
+        host->order_given_ms > rollout->watch_from_ms ? host->order_given_ms : rollout->watch_from_ms;
+    if (host->order_open && rollout->listened_ms > since_ms)
+        host->order_spent_ms += rollout->listened_ms - since_ms;
+}
+
 /* Nobody has watched since the last engine ended, for however long that was, and the clock may have been set:
  * what was seen before is no pass (I11), the soak begins anew, and no time from before is waited for. */
 static bool fold_engine_started(Fold *fold) {
     Rollout *rollout = fold->rollout;
-    rollout->watch_from_ms = fold->time_ms;
+    for (size_t i = 0; i < rollout->host_count; i++) spend(rollout, &rollout->hosts[i]);
+    rollout->watch_from_ms = rollout->listened_ms = fold->time_ms;
     rollout->prepare_only = json_get_bool(fold->event, "prepare_only", false);
     for (size_t i = 0; i < rollout->host_count; i++) {
         RolloutHost *host = &rollout->hosts[i];
@@ -337,6 +454,17 @@ static bool fold_held(Fold *fold) {
     return true;
 }
 
+/* The order that failed is given once more; another try after going back goes back first all the same. */
+static void resume_failed(Rollout *rollout, RolloutHost *host) {
+    if (host->order.kind == ORDER_ROLLBACK)
+        set_part(rollout, host, PART_RETRIED);
+    else if (host->order.kind == ORDER_COMMIT)
+        host->state = HOST_CONFIRMED;
+    else
+        host->state = host->proved ? HOST_PREPARED : HOST_PENDING;
+    host->rollback_failed = false;
+}
+
 /* A person may order a failed or sick host to be tried again; by itself that never happens (I12). */
 static bool fold_resume(Fold *fold) {
     Rollout *rollout = fold->rollout;
@@ -346,9 +474,9 @@ static bool fold_resume(Fold *fold) {
     rollout->watch_from_ms = fold->time_ms;
     for (size_t i = 0; rollout->held && i < rollout->host_count; i++) {
         RolloutHost *host = &rollout->hosts[i];
-        if (host->state == HOST_FAILED) host->state = host->proved ? HOST_PREPARED : HOST_PENDING;
+        if (host->part != PART_TAKEN) continue;
+        if (host->state == HOST_FAILED) resume_failed(rollout, host);
         if (host->health == VERDICT_FAIL) host->health = VERDICT_INCONCLUSIVE;
-        host->rollback_failed = false;
     }
     rollout->held = false;
     rollout->reason = rollout->reason_zh = rollout->reason_host = NULL;
@@ -361,6 +489,8 @@ static bool fold_failing(Fold *fold) {
     rollout->held = false; /* what a person decides ends the waiting for one */
     rollout->refused = rollout->switch_count == 0;
     remember_reason(fold);
+    for (size_t i = 0; i < rollout->host_count; i++) /* nobody is tried again any more */
+        if (rollout->hosts[i].part == PART_RETRIED) set_part(rollout, &rollout->hosts[i], PART_TAKEN);
     for (size_t i = 0; i < rollout->stage_count; i++)
         if (rollout->stages[i].state == STAGE_RUNNING || rollout->stages[i].state == STAGE_SOAKING)
             rollout->stages[i].state = STAGE_FAILED;
@@ -388,6 +518,7 @@ static bool fold_rollback(Fold *fold) {
     for (size_t i = 0; i < rollout->host_count; i++) {
         rollout->hosts[i].rollback_failed = false;
         rollout->hosts[i].kept = false;
+        if (rollout->hosts[i].state == HOST_LOST) rollout->hosts[i].state = HOST_FAILED;
     }
     return true;
 }
@@ -424,8 +555,10 @@ static const struct {
     {"step.started", fold_step_started},
     {"host.health", fold_health},
     {"host.rolled_back", fold_host_rolled_back},
+    {"host.silent", fold_host_silent},
     {"host.lost", fold_host_lost},
     {"host.kept", fold_host_kept},
+    {"host.left_out", fold_left_out},
     {"stage.started", fold_stage_started},
     {"batch.started", fold_batch_started},
     {"stage.soaking", fold_stage_soaking},
@@ -435,6 +568,8 @@ static const struct {
     {"rollout.failing", fold_failing},
     {"control.pause", fold_pause},
     {"control.resume", fold_resume},
+    {"control.skip", fold_skip},
+    {"control.retry", fold_retry},
     {"control.abort", fold_abort},
     {"control.rollback", fold_rollback},
     {"rollout.succeeded", fold_ended},
@@ -448,6 +583,14 @@ static RolloutStage *find_stage(const Rollout *rollout, const char *name) {
     for (size_t i = 0; name && i < rollout->stage_count; i++)
         if (strcmp(rollout->plan->rollout.stages.items[i].name, name) == 0) return &rollout->stages[i];
     return NULL;
+}
+
+/* Who speaks is not lost; what it has done meanwhile nobody knows, so it has failed, and goes back. */
+static void fold_report_number(Fold *fold) {
+    int64_t number = json_get_integer(fold->event, "report", 0);
+    if (number <= fold->host->report_number) return;
+    fold->host->report_number = number;
+    if (fold->host->state == HOST_LOST) fold->host->state = HOST_FAILED;
 }
 
 int rollout_fold(Rollout *rollout, int64_t sequence, const json_t *event, Error *error) {
@@ -464,8 +607,9 @@ int rollout_fold(Rollout *rollout, int64_t sequence, const json_t *event, Error 
                              "event %" PRId64 " (%s) cannot follow the ones before it", sequence, type);
         break;
     }
-    int64_t report = json_get_integer(event, "report", 0);
-    if (fold.host && report > fold.host->report_number) fold.host->report_number = report;
+    if (fold.host) fold_report_number(&fold);
+    bool by_person = strncmp(type, "control.", strlen("control.")) == 0; /* who has another clock */
+    if (!by_person && fold.time_ms > rollout->listened_ms) rollout->listened_ms = fold.time_ms;
     rollout->sequence = sequence; /* other types are evidence: they change nothing here */
     if (fold.host)
         assert_host(rollout, fold.host); /* it changed no other one */

@@ -33,7 +33,32 @@
  *   rolling_back  rolled_back    order.done
  *   rolling_back  failed         order.failed
  *   healthy       rolled_back    host.rolled_back           (its dead man's switch)
- *   any           lost           host.lost                  (an order's deadline passed)
+ *   any           lost           host.lost                  (an order's deadline passed, or host.silent)
+ *   lost          failed         any report of it           (what it did meanwhile nobody knows)
+ *   lost          failed         control.rollback           (a person has it tried again)
+ *
+ * Its part in the rollout, beside its state
+ *
+ *   FROM          TO             BY
+ *   taken         failed         host.left_out              (a fault within the stage's max_failed)
+ *   taken         skipped        control.skip               (also from retried)
+ *   failed,       retried        control.retry              (also from taken, when it has failed)
+ *   skipped
+ *   retried       taken          order.done rollback        (at once when there is nothing to put back)
+ *
+ * Whoever is left out (failed, skipped) is put back alone and never confirmed, committed or switched; the
+ * rollout goes on without it. A retried host begins anew, from pending: it is prepared and proved again, so
+ * whatever the last try left is put back first. Nothing is retried by itself (I12), and nobody else waits for
+ * it but its own stage. While it is out of service each of them counts against max_unavailable (I4); when
+ * those that will not come back by themselves use that up, no host can be switched any more, and the rollout
+ * stops as at a fault: it would wait for ever (I5).
+ *
+ * A stage keeps at least one host that takes part: one of which nobody is left would be a pass without
+ * evidence (I11). The fault of its last one stops the rollout, and people cannot skip it.
+ *
+ * A host whose rollback fails does not stop the others: that it could not be put back says nothing of the new
+ * version, and would only make the rollout try the same on all that are well. The change ends `failed` then,
+ * as it does for one that the plan's rollback_confirmed leaves on the new version: a person is needed.
  *
  * A rollout that fails rolls back every host it touched, the sick ones first, then the others in reverse
  * order of their switching. Nothing waits without a deadline or a named person (I5): orders have deadlines,
@@ -63,6 +88,13 @@ typedef enum HostState {
     HOST_LOST,
 } HostState;
 
+typedef enum HostPart {
+    PART_TAKEN,
+    PART_FAILED,  /* left out: it failed, and its stage's max_failed allows for it */
+    PART_SKIPPED, /* left out by a person: no failure */
+    PART_RETRIED, /* a person asked for another try: it is put back first */
+} HostPart;
+
 typedef enum StageState {
     STAGE_PENDING,
     STAGE_RUNNING,
@@ -86,24 +118,31 @@ typedef struct RolloutHost {
     const char *name;
     size_t stage;
     HostState state;
+    HostPart part;
     bool order_open; /* `order` was given and neither done nor failed */
     bool order_cancelled;
-    int64_t order_given_ms;
+    bool silent;            /* while it has an order, its controller hears nothing of it for too long */
+    int64_t order_given_ms; /* or since when this engine listens for its answer */
+    int64_t order_spent_ms; /* how long engines before it have */
+    int64_t order_cancelled_ms;
     int order_count;
     bool switched;        /* SWITCH was given, and no rollback has ended since */
     bool confirmed;       /* users may have written: decides what happens to data */
     bool proved;          /* its restore point is (I1) */
     bool rollback_failed; /* a person is needed */
     bool kept;            /* left on the new version by the plan's rollback_confirmed: hold */
+    bool missing;         /* it was lost, and not heard since */
     size_t switch_rank;   /* 1 for the first one switched … */
     int batch;            /* in its stage, from 1; 0: not yet */
     Verdict health;
-    int64_t health_ms;     /* of the last report; 0: none */
+    int64_t health_ms;     /* of the last report: when it was seen on the host; 0: none */
     int64_t report_number; /* of its last report; 0: it does not count them */
     int64_t heard_ms;      /* of its last answer, or since when an engine listens */
     int64_t confirm_by_ms; /* when it rolls back by itself; 0: not armed */
     const char *error;     /* why it failed, or NULL */
     const char *error_zh;
+    const char *left_out; /* why it is, or NULL: people need not say */
+    const char *left_out_zh;
     Order order; /* the last one given. Last: decisions look at all hosts, and seldom as far as this */
 } RolloutHost;
 
@@ -111,6 +150,8 @@ typedef struct RolloutStage {
     StageState state;
     int batch; /* the one under way, from 1; 0: none yet */
     int64_t soak_from_ms, soak_until_ms;
+    size_t host_count, left_out_count; /* left out: for failing or by a person */
+    size_t failed_count;               /* left out for failing: max_failed at most */
 } RolloutStage;
 
 /* How it ended: interface.md, "outcome". */
@@ -141,6 +182,7 @@ typedef struct Rollout {
     bool keep_data;        /* … with --keep-data */
     bool refused;          /* it failed before anything was switched */
     int64_t watch_from_ms; /* reports can be expected since then: the engine's last start */
+    int64_t listened_ms;   /* and until then at least: the last event that was not a person's */
     const char *reason;    /* why it is paused or rolling back, or NULL */
     const char *reason_zh;
     const char *reason_host; /* whose fault it was, or NULL */
@@ -172,8 +214,24 @@ bool rollout_busy(const Rollout *rollout);
 RolloutHost *rollout_host(const Rollout *rollout, const char *name); /* NULL when there is none */
 /* How long a switched host may stay silent: its slowest probe's deadline, and at least 10 s. */
 int64_t rollout_silence_limit_ms(const Plan *plan);
-/* Hosts that serve nobody now, or may not. */
+/* Hosts that serve nobody now, or may not, or are about to be put back alone. */
 size_t rollout_unavailable(const Rollout *rollout);
+bool rollout_host_unavailable(const RolloutHost *host);
+
+bool rollout_is_left_out(const RolloutHost *host);
+size_t rollout_left_out(const Rollout *rollout); /* how many are */
+/* Did it end with the new version accepted everywhere but on the hosts left out? */
+bool rollout_went_through(const Rollout *rollout);
+/* Could it not be put back, or was it left on the new version: must a person look after it? */
+bool rollout_needs_person(const RolloutHost *host);
+
+/* Would "control.skip" or "control.retry" of this host have an effect now? ERROR_REFUSED says why not. One
+ * that comes too late is folded all the same, and changes nothing. */
+int rollout_check_skip(const Rollout *rollout, const RolloutHost *host, Error *error);
+int rollout_check_retry(const Rollout *rollout, const RolloutHost *host, Error *error);
+/* The same by the verb of the control, "skip" or "retry"; ERROR_INVALID when there is no such host. Every
+ * other verb is of no one host: 0. */
+int rollout_check_control(const Rollout *rollout, const char *verb, const char *host, Error *error);
 
 const char *host_state_text(HostState state);
 const char *stage_state_text(StageState state);

@@ -16,6 +16,14 @@ static const int64_t order_limit_ms[ORDER_KINDS] = {
     [ORDER_COMMIT] = 2 * HOUR_MS,   [ORDER_ROLLBACK] = 4 * HOUR_MS,
 };
 
+/* Where orders are open, so often at least the journal shows that an engine listens; and so long it does
+ * before it calls a host lost: who was waiting for an engine needs a while to find it. */
+enum { LISTENING_MS = 10 * MINUTE_MS, FINDING_MS = 5 * MINUTE_MS };
+
+/* Preparing ends soon after it was asked to: whoever has not answered by then should not keep a change from
+ * its end for as long as a whole backup may take. */
+static const int64_t prepare_cancelled_limit_ms = HOUR_MS;
+
 typedef struct Decision {
     const Rollout *rollout;
     int64_t now_ms;
@@ -86,17 +94,60 @@ static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t 
     return fault->why != NULL;
 }
 
+static bool needs_rollback(const RolloutHost *host) {
+    if (host->part == PART_RETRIED) return true; /* or it would have begun anew */
+    if (host->state == HOST_ROLLED_BACK || host->state == HOST_PENDING || host->state == HOST_LOST)
+        return false;
+    return !host->rollback_failed && !host->kept;
+}
+
+/* Out of service, and nothing is on its way that would change that. */
+static bool is_out_for_good(const RolloutHost *host) {
+    return rollout_host_unavailable(host) && !host->order_open && !needs_rollback(host);
+}
+
+/* Hosts wait to be switched, and those that will not come back leave no room for it, now or later. */
+static bool find_exhaustion(const Rollout *rollout, Fault *fault) {
+    size_t out = 0, allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
+    bool wanted = false;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        wanted |= host->part == PART_TAKEN && host->state <= HOST_PREPARED;
+        if (!rollout_is_left_out(host) || !is_out_for_good(host)) continue;
+        fault->host = host;
+        out++;
+    }
+    fault->why = TEXT("it is out of service, and with it as many hosts as max_unavailable allows: no further "
+                      "one can be switched");
+    fault->why_zh = text_in(LANGUAGE_ZH, fault->why);
+    return wanted && out >= allowed;
+}
+
 static bool find_fault(const Rollout *rollout, int64_t now_ms, Fault *fault) {
     int64_t silence_limit_ms = rollout_silence_limit_ms(rollout->plan);
     for (size_t i = 0; i < rollout->host_count; i++)
-        if (host_fault(rollout, &rollout->hosts[i], now_ms, silence_limit_ms, fault)) return true;
-    return false;
+        if (rollout->hosts[i].part == PART_TAKEN &&
+            host_fault(rollout, &rollout->hosts[i], now_ms, silence_limit_ms, fault))
+            return true;
+    return rollout_left_out(rollout) > 0 && find_exhaustion(rollout, fault);
+}
+
+/* Within what its stage allows, and not the last one of it (I11). */
+static bool may_leave_out(const Rollout *rollout, const RolloutHost *host) {
+    const RolloutStage *stage = &rollout->stages[host->stage];
+    const PlanStage *plan = &rollout->plan->rollout.stages.items[host->stage];
+    return host->part == PART_TAKEN &&
+           stage->failed_count < plan_amount_at_most(&plan->max_failed, stage->host_count) &&
+           stage->left_out_count + 1 < stage->host_count;
 }
 
 static void decide_fault(Decision *decision, const Fault *fault) {
     const Rollout *rollout = decision->rollout;
     bool hold = rollout->switch_count > 0 && strcmp(rollout->plan->on_failure, "hold") == 0;
-    json_t *event = decided_host(decision, hold ? "rollout.held" : "rollout.failing", fault->host);
+    const char *type = may_leave_out(rollout, fault->host) ? "host.left_out"
+                       : hold                              ? "rollout.held"
+                                                           : "rollout.failing";
+    json_t *event = decided_host(decision, type, fault->host);
     json_set_text(event, "stage", rollout->plan->rollout.stages.items[fault->host->stage].name);
     json_set_text(event, "why", fault->why);
     json_set_text(event, "why_zh", fault->why_zh);
@@ -104,11 +155,21 @@ static void decide_fault(Decision *decision, const Fault *fault) {
 
 /* ---- orders whose deadline has passed */
 
+static int64_t order_until_ms(const Rollout *rollout, const RolloutHost *host) {
+    bool ending = host->order_cancelled && host->order.kind == ORDER_PREPARE;
+    int64_t since_ms = latest(host->order_given_ms, rollout->watch_from_ms) - host->order_spent_ms;
+    int64_t until_ms = since_ms + order_limit_ms[host->order.kind];
+    int64_t soon_ms = latest(host->order_cancelled_ms, rollout->watch_from_ms) + prepare_cancelled_limit_ms;
+    return ending && soon_ms < until_ms ? soon_ms : until_ms;
+}
+
 static bool decide_lost(Decision *decision) {
+    bool found = decision->now_ms - decision->rollout->watch_from_ms >= FINDING_MS;
     for (size_t i = 0; i < decision->rollout->host_count; i++) {
         const RolloutHost *host = &decision->rollout->hosts[i];
-        int64_t since_ms = latest(host->order_given_ms, decision->rollout->watch_from_ms);
-        if (!host->order_open || decision->now_ms - since_ms < order_limit_ms[host->order.kind]) continue;
+        if (!host->order_open) continue;
+        bool late = found && decision->now_ms >= order_until_ms(decision->rollout, host);
+        if (!late && !host->silent) continue;
         decided_host(decision, "host.lost", host);
         return true;
     }
@@ -116,12 +177,6 @@ static bool decide_lost(Decision *decision) {
 }
 
 /* ---- back */
-
-static bool needs_rollback(const RolloutHost *host) {
-    if (host->state == HOST_ROLLED_BACK || host->state == HOST_PENDING || host->state == HOST_LOST)
-        return false;
-    return !host->rollback_failed && !host->kept;
-}
 
 /* The sick before the well, the last switched before the first; what was never switched last, as the plan
  * names them. */
@@ -134,13 +189,15 @@ static int compare_turns(const void *one, const void *other) {
     return a < b ? -1 : 1;
 }
 
-/* Those to be put back that are not at it, in their turn. The caller frees the list. */
-static const RolloutHost **list_turns(const Rollout *rollout, size_t *count) {
+/* Those to be put back that are not at it, in their turn; `alone`: only who has no part in the rollout any
+ * more. The caller frees the list. */
+static const RolloutHost **list_turns(const Rollout *rollout, bool alone, size_t *count) {
     const RolloutHost **turns = calloc(rollout->host_count, sizeof *turns);
     if (!turns) abort();
     *count = 0;
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
+        if (alone && host->part == PART_TAKEN) continue;
         if (needs_rollback(host) && !host->order_open) turns[(*count)++] = host;
     }
     qsort(turns, *count, sizeof *turns, compare_turns);
@@ -150,37 +207,89 @@ static const RolloutHost **list_turns(const Rollout *rollout, size_t *count) {
 bool rollout_restores_data(const Rollout *rollout, const RolloutHost *host) {
     if (rollout->rollback_asked && (rollout->restore_data || rollout->keep_data))
         return rollout->restore_data;
-    if (!host->confirmed) return strcmp(rollout->plan->service.rollback_data, "restore") == 0;
+    bool confirmed = host->confirmed || (host->state == HOST_LOST && host->order.kind == ORDER_CONFIRM);
+    if (!confirmed) return strcmp(rollout->plan->service.rollback_data, "restore") == 0;
     if (rollout->rollback_asked) return false;
     return !rollout->aborted && strcmp(rollout->plan->service.rollback_confirmed, "restore-data") == 0;
 }
 
 /* A confirmed host stays where it is when the plan says so and no person has said otherwise. */
 static bool stays(const Rollout *rollout, const RolloutHost *host) {
-    return host->confirmed && !rollout->rollback_asked && !rollout->aborted &&
+    return host->confirmed && host->part != PART_RETRIED && !rollout->rollback_asked && !rollout->aborted &&
            strcmp(rollout->plan->service.rollback_confirmed, "hold") == 0;
 }
 
-static void decide_rollback_orders(Decision *decision) {
+/* Serving nobody because they are being put back: only these count, else a lost host blocks all. */
+static size_t count_going_back(const Rollout *rollout) {
+    size_t count = 0;
+    for (size_t i = 0; i < rollout->host_count; i++)
+        count += rollout->hosts[i].state == HOST_ROLLING_BACK && rollout->hosts[i].switched;
+    return count;
+}
+
+/* Whatever it is at, unless that is going back. */
+static void cancel_order(Decision *decision, const RolloutHost *host) {
+    if (!host->order_open || host->order_cancelled || host->order.kind == ORDER_ROLLBACK) return;
+    json_set_text(decided_host(decision, "order.cancelled", host), "order_id", host->order.id);
+}
+
+static void give_rollback(Decision *decision, const RolloutHost *host) {
+    json_t *event = give(decision, host, ORDER_ROLLBACK);
+    json_set_bool(event, "restore_data", host->switched && rollout_restores_data(decision->rollout, host));
+}
+
+/* On the new version, and for all that is known of it at work. */
+static bool may_serve(const RolloutHost *host) {
+    if (host->missing || !host->switched || host->health == VERDICT_FAIL) return false;
+    if (host->state == HOST_FAILED) /* that is not how a service is stopped */
+        return host->order.kind == ORDER_CONFIRM || host->order.kind == ORDER_COMMIT;
+    return host->state >= HOST_HEALTHY && host->state <= HOST_COMMITTED;
+}
+
+/* Out of service, but for those of whom nothing better can be hoped. */
+static size_t count_out_for_now(const Rollout *rollout) {
+    size_t count = 0;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        count += rollout_host_unavailable(host) && !may_serve(host) && !is_out_for_good(host);
+    }
+    return count;
+}
+
+/* Put back all (`alone` false: the rollout fails), or each host that has no part in it any more while the
+ * others go on: one that may still be serving when there is room for one more out of service (I4), whatever
+ * is being switched or put back elsewhere. */
+static void decide_rollback_orders(Decision *decision, bool alone) {
     const Rollout *rollout = decision->rollout;
     size_t allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
-    size_t out =
-        0; /* serving nobody because they are being put back: only these count, else a lost host blocks all */
-    for (size_t i = 0; i < rollout->host_count; i++)
-        out += rollout->hosts[i].state == HOST_ROLLING_BACK && rollout->hosts[i].switched;
-    size_t count;
-    FREE_AUTO const RolloutHost **turns = list_turns(rollout, &count);
+    size_t back = count_going_back(rollout), out = count_out_for_now(rollout), count;
+    FREE_AUTO const RolloutHost **turns = list_turns(rollout, alone, &count);
     for (size_t i = 0; i < count; i++) {
         const RolloutHost *host = turns[i];
+        bool serving = may_serve(host);
         if (stays(rollout, host)) {
             decided_host(decision, "host.kept", host);
             continue;
         }
-        if (host->switched && out >= allowed) continue;
-        out += host->switched;
-        json_t *event = give(decision, host, ORDER_ROLLBACK);
-        json_set_bool(event, "restore_data", host->switched && rollout_restores_data(rollout, host));
+        if ((host->switched && back >= allowed) || (serving && out >= allowed)) continue;
+        back += host->switched;
+        out += serving;
+        give_rollback(decision, host);
     }
+}
+
+/* True when something was decided: what it means for the others shows once it is folded. */
+static bool decide_left_out(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    size_t before = json_array_size(decision->events);
+    bool any = false;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        if (rollout->hosts[i].part == PART_TAKEN) continue;
+        cancel_order(decision, &rollout->hosts[i]);
+        any = true;
+    }
+    if (any) decide_rollback_orders(decision, true);
+    return json_array_size(decision->events) > before;
 }
 
 static void decide_end_of_rollback(Decision *decision) {
@@ -207,19 +316,19 @@ static void decide_back(Decision *decision) {
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
         left |= needs_rollback(host) || host->order_open;
-        if (!host->order_open || host->order_cancelled || host->order.kind == ORDER_ROLLBACK) continue;
-        json_set_text(decided_host(decision, "order.cancelled", host), "order_id", host->order.id);
+        cancel_order(decision, host);
     }
     if (!left) {
         decide_end_of_rollback(decision);
         return;
     }
-    decide_rollback_orders(decision);
+    decide_rollback_orders(decision, false);
 }
 
 /* ---- forward */
 
-/* True when everything is prepared. */
+/* True when everything is prepared that takes part, or stages have begun: then only its own stage waits for a
+ * host that is tried again. */
 static bool decide_prepare(Decision *decision) {
     const Rollout *rollout = decision->rollout;
     bool prepared = true;
@@ -227,28 +336,27 @@ static bool decide_prepare(Decision *decision) {
         const RolloutHost *host = &rollout->hosts[i];
         if (host->state == HOST_PENDING && rollout->state == ROLLOUT_RUNNING)
             give(decision, host, ORDER_PREPARE);
-        prepared &= host->state >= HOST_PREPARED;
+        prepared &= rollout_is_left_out(host) || (host->part == PART_TAKEN && host->state >= HOST_PREPARED);
     }
-    return prepared;
+    return prepared || rollout->stages[0].state != STAGE_PENDING;
 }
 
 static void decide_batch(Decision *decision, size_t stage) {
     const Rollout *rollout = decision->rollout;
     const PlanStage *plan = &rollout->plan->rollout.stages.items[stage];
-    size_t members = 0, chosen = 0;
-    for (size_t i = 0; i < rollout->host_count; i++) members += rollout->hosts[i].stage == stage;
-    size_t limit = plan_amount_of(&plan->batch, members);
-    json_t *hosts = json_array();
+    size_t limit = plan_amount_of(&plan->batch, rollout->stages[stage].host_count), chosen = 0;
+    JSON_AUTO hosts = json_array();
     for (size_t i = 0; i < rollout->host_count && chosen < limit; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        if (host->stage != stage || host->batch) continue;
+        if (host->stage != stage || host->batch || host->part != PART_TAKEN || host->state != HOST_PREPARED)
+            continue;
         json_array_append_new(hosts, json_string(host->name));
         chosen++;
     }
-    assert(chosen > 0);
+    if (chosen == 0) return; /* they are tried again, and being prepared */
     json_t *event = decided_stage(decision, "batch.started", stage);
     json_set_integer(event, "batch", rollout->stages[stage].batch + 1);
-    json_object_set_new(event, "hosts", hosts);
+    json_object_set(event, "hosts", hosts);
 }
 
 typedef struct BatchCount {
@@ -256,14 +364,19 @@ typedef struct BatchCount {
 } BatchCount;
 
 static bool in_batch(const Rollout *rollout, const RolloutHost *host, size_t stage) {
-    return host->stage == stage && host->batch && host->batch == rollout->stages[stage].batch;
+    return host->stage == stage && host->part == PART_TAKEN && host->batch &&
+           host->batch == rollout->stages[stage].batch;
+}
+
+static bool is_awaited(const RolloutHost *host) {
+    return host->part == PART_RETRIED || (host->part == PART_TAKEN && !host->batch);
 }
 
 static BatchCount count_batch(const Rollout *rollout, size_t stage) {
     BatchCount count = {0};
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        if (host->stage == stage && !host->batch) count.waiting++;
+        if (host->stage == stage && is_awaited(host)) count.waiting++;
         if (!in_batch(rollout, host, stage)) continue;
         count.hosts++;
         count.prepared += host->state == HOST_PREPARED;
@@ -277,11 +390,13 @@ static void decide_switches(Decision *decision, size_t stage) {
     const Rollout *rollout = decision->rollout;
     size_t out = rollout_unavailable(rollout);
     size_t allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
-    for (size_t i = 0; i < rollout->host_count && out < allowed; i++) {
+    for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
+        bool adds = !rollout_host_unavailable(host); /* its first switch may have left it out of service */
         if (!in_batch(rollout, host, stage) || host->state != HOST_PREPARED || host->order_open) continue;
+        if (adds && out >= allowed) continue;
         give(decision, host, ORDER_SWITCH);
-        out++;
+        out += adds;
     }
 }
 
@@ -320,28 +435,51 @@ static void decide_stage(Decision *decision, size_t index) {
     }
 }
 
+static void name_left_out(const Rollout *rollout, json_t *event) {
+    if (rollout_left_out(rollout) == 0) return;
+    json_t *names = json_array();
+    for (size_t i = 0; i < rollout->host_count; i++)
+        if (rollout_is_left_out(&rollout->hosts[i]))
+            json_array_append_new(names, json_string(rollout->hosts[i].name));
+    json_object_set_new(event, "left_out", names);
+}
+
+static void decide_end_of_forward(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    bool person_needed = false;
+    for (size_t i = 0; i < rollout->host_count; i++)
+        person_needed |= rollout_needs_person(&rollout->hosts[i]);
+    RolloutOutcome outcome = person_needed ? OUTCOME_FAILED : OUTCOME_SUCCEEDED;
+    name_left_out(rollout, decided(decision, person_needed ? "rollout.failed" : "rollout.succeeded"));
+    json_t *closed = decided(decision, "change.closed");
+    json_set_text(closed, "outcome", rollout_outcome_text(outcome));
+    name_left_out(rollout, closed);
+}
+
 static void decide_commit(Decision *decision) {
     const Rollout *rollout = decision->rollout;
-    size_t committed = 0;
+    bool over = true;
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        committed += host->state == HOST_COMMITTED;
+        if (host->part != PART_TAKEN) {
+            over &= !host->order_open && !needs_rollback(host);
+            continue;
+        }
+        over &= host->state == HOST_COMMITTED;
         if (host->state == HOST_CONFIRMED && !host->order_open && rollout->state == ROLLOUT_RUNNING)
             give(decision, host, ORDER_COMMIT);
     }
-    if (committed < rollout->host_count) return;
-    decided(decision, "rollout.succeeded");
-    json_set_text(decided(decision, "change.closed"), "outcome", rollout_outcome_text(OUTCOME_SUCCEEDED));
+    if (over) decide_end_of_forward(decision);
 }
 
 static void decide_forward(Decision *decision) {
     const Rollout *rollout = decision->rollout;
-    Fault fault;
+    Fault fault = {0};
     if (find_fault(rollout, decision->now_ms, &fault)) {
         decide_fault(decision, &fault);
         return;
     }
-    if (!decide_prepare(decision)) return;
+    if (decide_left_out(decision) || !decide_prepare(decision)) return;
     if (rollout->prepare_only && rollout->switch_count == 0) {
         if (rollout->state != ROLLOUT_RUNNING) return;
         json_t *event = decided(decision, "rollout.paused");
@@ -357,6 +495,13 @@ static void decide_forward(Decision *decision) {
     decide_commit(decision);
 }
 
+/* Nothing else is written, and an order is open: what of its time has passed must outlive this engine. */
+static void decide_listening(Decision *decision) {
+    const Rollout *rollout = decision->rollout;
+    if (decision->now_ms - rollout->listened_ms >= LISTENING_MS && rollout_busy(rollout))
+        decided(decision, "engine.listening");
+}
+
 json_t *rollout_decide(const Rollout *rollout, int64_t now_ms) {
     Decision decision = {rollout, now_ms, json_array()};
     if (rollout_ended(rollout) || rollout->held) return decision.events;
@@ -368,5 +513,6 @@ json_t *rollout_decide(const Rollout *rollout, int64_t now_ms) {
         decide_back(&decision);
     else
         decide_forward(&decision);
+    if (json_array_size(decision.events) == 0) decide_listening(&decision);
     return decision.events;
 }

@@ -69,6 +69,11 @@ const char *words_host_state(HostState state) {
     return texts[state];
 }
 
+const char *words_host_part(HostPart part) {
+    static const char *const texts[] = {"", TEXT("left out"), TEXT("skipped"), TEXT("tried again")};
+    return texts[part];
+}
+
 const char *words_rollout_state(RolloutState state) {
     static const char *const texts[] = {TEXT("waiting"),      TEXT("running"),   TEXT("paused"),
                                         TEXT("rolling back"), TEXT("succeeded"), TEXT("rolled back"),

@@ -85,9 +85,25 @@ static Conclusion conclude_back(const Retrospective *report) {
                      switched, rollout->host_count)};
 }
 
+static Conclusion conclude_without_some(const Retrospective *report) {
+    const Rollout *rollout = report->story->rollout;
+    Language language = report->language;
+    size_t left_out = rollout_left_out(rollout);
+    const char *text = arena_printf(
+        report->arena,
+        text_in(language, "%zu of %zu hosts run %s %s; each of them was judged healthy before it was "
+                          "confirmed, and watched until then. Left out: %zu."),
+        rollout->host_count - left_out, rollout->host_count, rollout->plan->service.name, rollout->version,
+        left_out);
+    if (rollout->outcome == OUTCOME_FAILED)
+        return (Conclusion){DOCUMENT_BAD, text_in(language, "Failed: a person is needed"), text};
+    return (Conclusion){DOCUMENT_WARN, text_in(language, "Succeeded, without some hosts"), text};
+}
+
 static Conclusion conclude(const Retrospective *report) {
     const Rollout *rollout = report->story->rollout;
     Language language = report->language;
+    if (rollout_went_through(rollout) && rollout_left_out(rollout) > 0) return conclude_without_some(report);
     switch (rollout->outcome) {
     case OUTCOME_NONE: return conclude_unfinished(report);
     case OUTCOME_ROLLED_BACK: return conclude_back(report);
@@ -137,12 +153,28 @@ static const char *reason_of(const Retrospective *report) {
                         rollout->reason_host, retrospective_step_name(report, step->step), why);
 }
 
+/* Who was left out, how it stands there, and why. */
+static const char *left_out_of(const Retrospective *report, const char *text) {
+    const Rollout *rollout = report->story->rollout;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        if (!rollout_is_left_out(host)) continue;
+        const char *why = retrospective_either(report, host->left_out, host->left_out_zh);
+        text = arena_printf(report->arena, "%s\n%s: %s, %s%s%s", text, host->name,
+                            text_in(report->language, words_host_part(host->part)),
+                            text_in(report->language, words_host_state(host->state)), why ? ": " : "",
+                            why ? why : "");
+    }
+    return text;
+}
+
 /* What each host in need of a person needs. */
 static const char *needs_of(const Retrospective *report, const char *text) {
     const Rollout *rollout = report->story->rollout;
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        if (!host->rollback_failed && !host->kept && host->state != HOST_LOST) continue;
+        bool lost = host->state == HOST_LOST && !rollout_is_left_out(host);
+        if (!rollout_needs_person(host) && !lost) continue;
         const char *why = host->kept ? text_in(report->language,
                                                "left on the new version, as the plan says; a person decides")
                                      : retrospective_either(report, host->error, host->error_zh);
@@ -154,7 +186,7 @@ static const char *needs_of(const Retrospective *report, const char *text) {
 
 static void put_conclusion(const Retrospective *report) {
     Conclusion conclusion = conclude(report);
-    const char *text = needs_of(report, conclusion.text), *reason = reason_of(report);
+    const char *text = needs_of(report, left_out_of(report, conclusion.text)), *reason = reason_of(report);
     if (reason) text = arena_printf(report->arena, "%s\n%s", text, reason);
     document_callout(report->document, conclusion.tone, conclusion.title, text);
 }

@@ -65,8 +65,7 @@ static int open_parts(Controller *controller, Error *error) {
     controller->strangers = throttle_new(&(ThrottleRule){ACCESS_BURST, ACCESS_INTERVAL_MS, ADDRESSES_MAX});
     controller->hub = hub_new();
     if (fleet_open(controller->spec.state, controller->clock, &controller->fleet, error) < 0) return -1;
-    fleet_listen(controller->fleet, hub_hear, controller->hub);
-    return 0;
+    return fleet_listen(controller->fleet, hub_hear, controller->hub, error);
 }
 
 int controller_open(const ControllerSpec *spec, Controller **out, Error *error) {
@@ -84,10 +83,12 @@ int controller_open(const ControllerSpec *spec, Controller **out, Error *error) 
     return 0;
 }
 
-void controller_enter(Controller *controller) {
+bool controller_enter(Controller *controller) {
     pthread_mutex_lock(&controller->busy_lock);
-    controller->busy++;
+    bool may = !controller->stopping;
+    controller->busy += may;
     pthread_mutex_unlock(&controller->busy_lock);
+    return may;
 }
 
 void controller_leave(Controller *controller) {
@@ -98,6 +99,7 @@ void controller_leave(Controller *controller) {
 
 static void wait_calm(Controller *controller) {
     pthread_mutex_lock(&controller->busy_lock);
+    controller->stopping = true;
     while (controller->busy > 0) pthread_cond_wait(&controller->calm, &controller->busy_lock);
     pthread_mutex_unlock(&controller->busy_lock);
 }
@@ -133,10 +135,13 @@ static int start_server(Controller *controller, int port, Error *error) {
                                .certificate_pem = certificate.certificate_pem,
                                .key_pem = certificate.key_pem,
                                .ca_pem = authority_certificate(controller->authority),
-                               .limits = {.body_max = BODY_MAX},
+                               .limits = {.body_max = BODY_MAX, .stream_max = HUB_STREAM_BYTES},
                                .handle = route_handle,
                                .context = controller};
     if (server_start(&settings, &controller->server, error) < 0) return -1;
+    pthread_mutex_lock(&controller->busy_lock);
+    controller->stopping = false;
+    pthread_mutex_unlock(&controller->busy_lock);
     controller->server_until_ms = now_ms + SERVER_RENEW_DAYS * DAY_MS;
     hub_set_server(controller->hub, controller->server);
     fleet_set_server(controller->fleet, controller->server);
@@ -170,10 +175,10 @@ static int renew_server(Controller *controller, Error *error) {
 }
 
 int controller_serve(Controller *controller, const atomic_bool *stop, Error *error) {
+    controller->started_ms = clock_wall_ms(controller->clock);
     int result = start_server(controller, controller->spec.port, error);
     if (result < 0) return -1;
     result = write_port(controller, error);
-    controller->started_ms = clock_wall_ms(controller->clock);
     json_t *fields = json_object();
     json_set_text(fields, "address", controller->spec.address);
     json_set_integer(fields, "port", server_port(controller->server));
@@ -183,8 +188,9 @@ int controller_serve(Controller *controller, const atomic_bool *stop, Error *err
         clock_sleep_ms(LOOK_MS);
         result = renew_server(controller, error);
     }
-    fleet_stop(controller->fleet);
+    /* Nobody may ask when the engines have gone: a host would hear that none of its changes is under way. */
     if (controller->server) stop_server(controller);
+    fleet_stop(controller->fleet);
     log_event(LOG_LEVEL_INFO, "controller.stopped", NULL);
     return result;
 }

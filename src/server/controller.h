@@ -14,6 +14,7 @@
 #pragma once
 #include "base/error.h"
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,3 +36,12 @@ typedef struct ControllerSpec {
 int controller_open(const ControllerSpec *spec, Controller **out, Error *error);
 int controller_serve(Controller *controller, const atomic_bool *stop, Error *error);
 void controller_close(Controller *controller); /* NULL is allowed */
+
+/* What can be asked of any controller, for whoever describes it. */
+typedef struct ControllerRoute {
+    const char *method, *path; /* "/api/v1/changes/{change}" */
+    const char *who;           /* may ask: "anyone", "host", "read", "operate", "approve" or "administer" */
+    const char *summary;
+} ControllerRoute;
+/* The row of that number, from 0; false when there is none. */
+bool controller_route(size_t number, ControllerRoute *out);

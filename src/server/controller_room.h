@@ -22,13 +22,15 @@ struct Controller {
     Fleet *fleet;
     Hub *hub;
     Server *server;
-    int64_t server_until_ms; /* its certificate should be another by then; wall clock */
-    int64_t started_ms;      /* wall clock */
+    _Atomic int64_t server_until_ms; /* its certificate should be another by then; wall clock */
+    int64_t started_ms;              /* wall clock */
     pthread_mutex_t busy_lock;
     pthread_cond_t calm;
+    bool stopping; /* no more of them may begin */
     unsigned busy; /* threads that work for a parked request */
 };
 
-/* A thread that outlives its request begins or ends; closing waits for it. */
-void controller_enter(Controller *controller);
+/* A thread that outlives its request begins or ends; closing waits for it. False: it may not begin any more.
+ */
+bool controller_enter(Controller *controller);
 void controller_leave(Controller *controller);

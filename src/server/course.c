@@ -42,13 +42,20 @@ static int fold_view(void *context, int64_t sequence, const json_t *event, Error
     return result;
 }
 
-static int load_view(Course *course, Journal *journal, Error *error) {
+static int read_view(const Course *course, Journal *journal, Arena **arena_out, Rollout **out, Error *error) {
     Arena *arena = arena_new();
-    Rollout *view = NULL;
-    if (change_load(journal, arena, course->change, &view, error) < 0) {
+    if (change_load(journal, arena, course->change, out, error) < 0) {
         arena_free(arena);
         return -1;
     }
+    *arena_out = arena;
+    return 0;
+}
+
+static int load_view(Course *course, Journal *journal, Error *error) {
+    Arena *arena = NULL;
+    Rollout *view = NULL;
+    if (read_view(course, journal, &arena, &view, error) < 0) return -1;
     pthread_mutex_lock(&course->view_lock);
     arena_free(course->arena);
     course->arena = arena;
@@ -88,7 +95,8 @@ int course_open(Journal *journal, const CourseSpec *spec, Course **out, Error *e
     pthread_mutex_init(&course->view_lock, NULL);
     pthread_mutex_init(&course->link_lock, NULL);
     pthread_mutex_init(&course->run_lock, NULL);
-    if (load_view(course, journal, error) < 0) {
+    /* Without its lock: nobody has it yet, and who opens it may hold locks that come after that one. */
+    if (read_view(course, journal, &course->arena, &course->view, error) < 0) {
         course_close(course);
         return -1;
     }
@@ -159,6 +167,7 @@ static int run_engine(Course *course, bool prepare_only, Error *error) {
     if (rollout_ended(rollout)) return 0;
     HostLinkRemoteSpec remote = {.rollout = rollout,
                                  .clock = course->spec.clock,
+                                 .lost_after_ms = rollout->plan->rollout.lost_after_ms,
                                  .wake = on_wake,
                                  .heard = on_heard,
                                  .context = course};
@@ -212,16 +221,19 @@ static void *carry_out(void *argument) {
     return NULL;
 }
 
+/* The thread before this one may be telling its hosts yet that it is over: it asks course_is_over() then, so
+ * it is waited for without the lock. Whoever comes meanwhile finds `running`, and leaves it to us. */
 void course_go(Course *course, bool prepare_only) {
     pthread_mutex_lock(&course->run_lock);
     course->prepare_only = prepare_only;
-    if (course->running) {
-        course->again = true; /* it may be about to stop, and then has not seen what was written just now */
-        pthread_mutex_unlock(&course->run_lock);
-        return;
-    }
-    if (course->started) pthread_join(course->thread, NULL);
+    bool running = course->running, started = course->started;
+    pthread_t before = course->thread;
+    course->again |= running; /* it may be about to stop, and then has not seen what was written just now */
     course->started = course->running = true;
+    pthread_mutex_unlock(&course->run_lock);
+    if (running) return;
+    if (started) pthread_join(before, NULL);
+    pthread_mutex_lock(&course->run_lock);
     if (pthread_create(&course->thread, NULL, carry_out, course) != 0) abort();
     pthread_mutex_unlock(&course->run_lock);
 }

@@ -5,6 +5,7 @@
 #include "model/schema.h"
 #include "package/package.h"
 #include "trust/keyring.h"
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -12,14 +13,32 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define PART  ".part"
+#define WHOLE ".whole"
 enum { PART_NAME_SIZE = DIGEST_TEXT_SIZE + 8 };
 
 struct Depot {
     char *path, *trust;
     int dir;
-    pthread_mutex_t lock; /* of the list */
-    json_t *published;    /* events, oldest first */
+    pthread_mutex_t lock;       /* of the list */
+    json_t *published;          /* events, oldest first */
+    pthread_mutex_t parts_lock; /* of the names below packages/, and held while a piece is written */
 };
+
+/* What was being verified when a controller died waits for more, or to be published, again. */
+static void tidy_parts(Depot *depot) {
+    int copy = openat(depot->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *stream = copy < 0 ? NULL : fdopendir(copy);
+    if (!stream) abort();
+    for (struct dirent *entry; (entry = readdir(stream));) {
+        char part[PART_NAME_SIZE];
+        if (strlen(entry->d_name) != DIGEST_TEXT_SIZE - 1 + strlen(WHOLE)) continue;
+        if (strcmp(entry->d_name + DIGEST_TEXT_SIZE - 1, WHOLE) != 0) continue;
+        snprintf(part, sizeof part, "%.64s" PART, entry->d_name);
+        renameat(depot->dir, entry->d_name, depot->dir, part);
+    }
+    closedir(stream);
+}
 
 int depot_open(const char *state, Depot **out, Error *error) {
     Depot *depot = calloc(1, sizeof *depot);
@@ -28,12 +47,14 @@ int depot_open(const char *state, Depot **out, Error *error) {
     depot->trust = file_join(state, "trust");
     depot->published = json_array();
     pthread_mutex_init(&depot->lock, NULL);
+    pthread_mutex_init(&depot->parts_lock, NULL);
     if (file_open_dir(depot->path, &depot->dir, error) < 0) {
         depot->dir = -1;
         depot_close(depot);
         return -1;
     }
     fchmod(depot->dir, 0700);
+    tidy_parts(depot);
     *out = depot;
     return 0;
 }
@@ -43,6 +64,7 @@ void depot_close(Depot *depot) {
     if (depot->dir >= 0) close(depot->dir);
     json_decref(depot->published);
     pthread_mutex_destroy(&depot->lock);
+    pthread_mutex_destroy(&depot->parts_lock);
     free(depot->path);
     free(depot->trust);
     free(depot);
@@ -102,7 +124,7 @@ static int part_name(const char *sha256, char out[static PART_NAME_SIZE], Error 
     Digest digest;
     if (!digest_from_text(sha256, &digest))
         return error_set(error, ERROR_INVALID, "%s is no SHA-256 in lower-case hexadecimal digits", sha256);
-    snprintf(out, PART_NAME_SIZE, "%.64s.part", sha256);
+    snprintf(out, PART_NAME_SIZE, "%.64s" PART, sha256);
     return 0;
 }
 
@@ -114,11 +136,9 @@ int depot_upload_size(Depot *depot, const char *sha256, uint64_t *out, Error *er
     return 0;
 }
 
-int depot_upload(Depot *depot, const char *sha256, uint64_t offset, const void *bytes, size_t size,
-                 Error *error) {
-    char part[PART_NAME_SIZE];
+static int write_piece(Depot *depot, const char *part, uint64_t offset, const void *bytes, size_t size,
+                       Error *error) {
     struct stat status;
-    if (part_name(sha256, part, error) < 0) return -1;
     FD_AUTO fd = file_open_no_links(depot->dir, part, O_WRONLY | O_CREAT, 0600);
     if (fd < 0 || fstat(fd, &status) != 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot keep the upload");
@@ -132,6 +152,18 @@ int depot_upload(Depot *depot, const char *sha256, uint64_t offset, const void *
     int number = errno;
     if (ftruncate(fd, (off_t)offset) != 0) abort(); /* half a piece would be gone on with */
     return error_errno(error, ERROR_SYSTEM, number, "cannot keep the upload");
+}
+
+int depot_upload(Depot *depot, const char *sha256, uint64_t offset, const void *bytes, size_t size,
+                 Error *error) {
+    char part[PART_NAME_SIZE];
+    if (part_name(sha256, part, error) < 0) return -1;
+    if (size > DEPOT_PIECE_MAX)
+        return error_set(error, ERROR_REFUSED, "a piece has at most %d bytes", (int)DEPOT_PIECE_MAX);
+    pthread_mutex_lock(&depot->parts_lock);
+    int result = write_piece(depot, part, offset, bytes, size, error);
+    pthread_mutex_unlock(&depot->parts_lock);
+    return result;
 }
 
 /* ---- publishing */
@@ -175,17 +207,51 @@ static json_t *published(const Package *package, const char *sha256, const char 
     return event;
 }
 
+/* From here on nobody writes to it: who wants to finds no part, or another. */
+static int set_aside(Depot *depot, const char *part, const char *whole, Error *error) {
+    pthread_mutex_lock(&depot->parts_lock);
+    int result = file_exists(depot->dir, whole, NULL)                 ? EBUSY
+                 : renameat(depot->dir, part, depot->dir, whole) == 0 ? 0
+                                                                      : errno;
+    pthread_mutex_unlock(&depot->parts_lock);
+    if (result == 0) return 0;
+    if (result == EBUSY) return error_set(error, ERROR_REFUSED, "it is being verified already");
+    if (result == ENOENT) return error_set(error, ERROR_INVALID, "nothing of it has come");
+    return error_errno(error, ERROR_SYSTEM, result, "cannot keep the package");
+}
+
+/* What is no good package goes; else it waits, unless it has begun to come anew. */
+static void put_back(Depot *depot, const char *part, const char *whole, const Error *problem) {
+    pthread_mutex_lock(&depot->parts_lock);
+    if (problem->kind == ERROR_INVALID ||
+        renameat2(depot->dir, whole, depot->dir, part, RENAME_NOREPLACE) != 0)
+        unlinkat(depot->dir, whole, 0);
+    pthread_mutex_unlock(&depot->parts_lock);
+}
+
+/* One that was published before is verified once more, where it stands. */
+static int publish_again(Depot *depot, const char *sha256, const char *name, json_t **event, Error *error) {
+    PACKAGE_AUTO package = NULL;
+    if (verify(depot, sha256, sha256, &package, error) < 0) return -1;
+    *event = published(package, sha256, name);
+    return 0;
+}
+
 int depot_publish(Depot *depot, const char *sha256, const char *name, json_t **event, Error *error) {
-    char part[PART_NAME_SIZE];
+    char part[PART_NAME_SIZE], whole[PART_NAME_SIZE];
     PACKAGE_AUTO package = NULL;
     Error problem = {0};
     if (part_name(sha256, part, error) < 0) return -1;
-    if (verify(depot, part, sha256, &package, &problem) < 0) {
-        if (problem.kind == ERROR_INVALID) unlinkat(depot->dir, part, 0);
+    snprintf(whole, sizeof whole, "%.64s" WHOLE, sha256);
+    if (file_exists(depot->dir, part, NULL) == 0 && file_exists(depot->dir, sha256, NULL) > 0)
+        return publish_again(depot, sha256, name, event, error);
+    if (set_aside(depot, part, whole, error) < 0) return -1;
+    if (verify(depot, whole, sha256, &package, &problem) < 0) {
+        put_back(depot, part, whole, &problem);
         if (error) *error = problem;
         return -1;
     }
-    if (renameat(depot->dir, part, depot->dir, sha256) != 0)
+    if (renameat(depot->dir, whole, depot->dir, sha256) != 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot keep the package");
     if (file_sync_dir(depot->dir, error) < 0) return -1;
     *event = published(package, sha256, name);

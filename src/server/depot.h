@@ -1,7 +1,9 @@
 /* Depot: the packages that a controller gives to its hosts.
  *
- *   packages/<sha256>        published: every digest and signature in it was verified, against the
- * controller's own trusted keys packages/<sha256>.part   being uploaded, piece after piece
+ *   packages/<sha256>.part    being uploaded, piece after piece
+ *   packages/<sha256>.whole   being verified: nobody writes to it any more
+ *   packages/<sha256>         published: every digest and signature in it was verified, against the
+ *                             controller's own trusted keys
  *
  * What is published is an event, "package.published" {sha256, size, name, service, version, digest}; the list
  * is the fold of them. Files are named by the SHA-256 of all their bytes, so the same name always has the
@@ -46,12 +48,14 @@ int depot_find(Depot *depot, Arena *arena, const char *what, DepotPackage *out, 
 
 /* How much of it has come; 0 when nothing has. */
 int depot_upload_size(Depot *depot, const char *sha256, uint64_t *out, Error *error);
-/* The bytes at `offset`, which must be where the last piece ended: ERROR_REFUSED otherwise. */
+/* The bytes at `offset`, which must be where the last piece ended: ERROR_REFUSED otherwise. At most
+ * DEPOT_PIECE_MAX. */
 int depot_upload(Depot *depot, const char *sha256, uint64_t offset, const void *bytes, size_t size,
                  Error *error);
 /* All of it has come: verify everything, then keep it. Takes as long as reading it. *event is what must be
  * written before anybody hears of it (a new reference; its "time" is the caller's). ERROR_INVALID for what is
- * no good package, which is removed. */
+ * no good package, which is removed, and where nothing has come; ERROR_REFUSED where it cannot be judged now.
+ */
 int depot_publish(Depot *depot, const char *sha256, const char *name, json_t **event, Error *error);
 
 /* Open one that was published. Caller closes. */

@@ -11,11 +11,6 @@
 Clock *fleet_clock(const Fleet *fleet) { return fleet->clock; }
 Depot *fleet_depot(const Fleet *fleet) { return fleet->depot; }
 
-void fleet_listen(Fleet *fleet, FleetEventHeard heard, void *context) {
-    fleet->heard = heard;
-    fleet->heard_context = context;
-}
-
 /* ---- writing */
 
 /* Of events that belong to no change: hosts and packages are what they say. */
@@ -26,7 +21,6 @@ static int fold_own(void *context, int64_t sequence, const json_t *event, Error 
     pthread_rwlock_wrlock(&fleet->hosts_lock);
     int result = inventory_fold(fleet->inventory, sequence, event, error);
     pthread_rwlock_unlock(&fleet->hosts_lock);
-    if (result == 0 && fleet->heard) fleet->heard(fleet->heard_context, sequence, event);
     return result;
 }
 
@@ -50,6 +44,7 @@ int fleet_write(Fleet *fleet, json_t *event, Error *error) {
     pthread_mutex_lock(&fleet->write_lock);
     int result = append(fleet, owned, error);
     pthread_mutex_unlock(&fleet->write_lock);
+    fleet_tell(fleet);
     return result;
 }
 
@@ -97,6 +92,7 @@ static void on_wake(void *context, const char *host) {
     Fleet *fleet = context;
     ServerTicket ticket = parking_take_poll(fleet->parking, host);
     if (!ticket) return;
+    if (!fleet_is_joined(fleet, host)) return; /* revoked while it waited: it is told nothing more */
     JSON_AUTO work = fleet_work(fleet, host);
     fleet_answer(fleet, ticket, work);
 }
@@ -112,8 +108,8 @@ static void on_heard(void *context, const char *change, const char *host, int64_
 }
 
 static void on_event(void *context, int64_t sequence, const json_t *event) {
-    Fleet *fleet = context;
-    if (fleet->heard) fleet->heard(fleet->heard_context, sequence, event);
+    (void)sequence, (void)event;
+    fleet_tell(context);
 }
 
 /* ---- courses */
@@ -131,13 +127,35 @@ Course *fleet_course(Fleet *fleet, const char *change) {
 
 void fleet_course_end(Fleet *fleet) { pthread_rwlock_unlock(&fleet->courses_lock); }
 
-/* Those that are over make room. With the list held for writing. */
+/* Those that are over make room. They are closed without the list: their last threads may be looking at it
+ * yet, to tell hosts that they are over. */
 static void drop_finished(Fleet *fleet) {
+    Course *dropped[FLEET_COURSES_MAX];
+    size_t count = 0;
+    pthread_rwlock_wrlock(&fleet->courses_lock);
     for (size_t i = fleet->course_count; i-- > 0;) {
         if (!course_is_over(fleet->courses[i])) continue;
-        course_close(fleet->courses[i]);
+        dropped[count++] = fleet->courses[i];
         fleet->courses[i] = fleet->courses[--fleet->course_count];
     }
+    pthread_rwlock_unlock(&fleet->courses_lock);
+    for (size_t i = 0; i < count; i++) course_close(dropped[i]);
+}
+
+static int no_room(Error *error) {
+    error_set(error, ERROR_REFUSED, "%d changes are under way already", (int)FLEET_COURSES_MAX);
+    return error_hint(error, "bring one of them to its end first");
+}
+
+int fleet_make_room(Fleet *fleet, Error *error) {
+    pthread_rwlock_rdlock(&fleet->courses_lock);
+    bool full = fleet->course_count == FLEET_COURSES_MAX;
+    pthread_rwlock_unlock(&fleet->courses_lock);
+    if (full) drop_finished(fleet);
+    pthread_rwlock_rdlock(&fleet->courses_lock);
+    full = fleet->course_count == FLEET_COURSES_MAX;
+    pthread_rwlock_unlock(&fleet->courses_lock);
+    return full ? no_room(error) : 0;
 }
 
 static int add_course(Fleet *fleet, const char *change, Error *error) {
@@ -146,11 +164,7 @@ static int add_course(Fleet *fleet, const char *change, Error *error) {
                        .change = change,
                        .clock = fleet->clock,
                        .listener = {on_wake, on_heard, on_event, fleet}};
-    if (fleet->course_count == FLEET_COURSES_MAX) drop_finished(fleet);
-    if (fleet->course_count == FLEET_COURSES_MAX) {
-        error_set(error, ERROR_REFUSED, "%d changes are under way already", (int)FLEET_COURSES_MAX);
-        return error_hint(error, "bring one of them to its end first");
-    }
+    if (fleet->course_count == FLEET_COURSES_MAX) return no_room(error);
     pthread_mutex_lock(&fleet->write_lock);
     int result = course_open(fleet->journal, &spec, &course, error);
     pthread_mutex_unlock(&fleet->write_lock);
@@ -159,6 +173,10 @@ static int add_course(Fleet *fleet, const char *change, Error *error) {
 }
 
 Course *fleet_need_course(Fleet *fleet, const char *change, Error *error) {
+    Course *known = fleet_course(fleet, change);
+    if (known) return known;
+    fleet_course_end(fleet);
+    if (fleet_make_room(fleet, error) < 0) return NULL;
     pthread_rwlock_wrlock(&fleet->courses_lock);
     int result = find_course(fleet, change) ? 0 : add_course(fleet, change, error);
     pthread_rwlock_unlock(&fleet->courses_lock);
@@ -190,6 +208,9 @@ int fleet_open(const char *state, Clock *clock, Fleet **out, Error *error) {
     fleet->parking = parking_new();
     fleet->inventory = inventory_new();
     pthread_mutex_init(&fleet->write_lock, NULL);
+    pthread_mutex_init(&fleet->opening_lock, NULL);
+    pthread_mutex_init(&fleet->tell_lock, NULL);
+    pthread_cond_init(&fleet->tell_wake, NULL);
     pthread_rwlock_init(&fleet->hosts_lock, NULL);
     pthread_rwlock_init(&fleet->courses_lock, NULL);
     pthread_rwlock_init(&fleet->server_lock, NULL);
@@ -231,11 +252,15 @@ void fleet_stop(Fleet *fleet) {
 void fleet_close(Fleet *fleet) {
     if (!fleet) return;
     fleet_stop(fleet);
+    fleet_tell_end(fleet);
     journal_close(fleet->journal);
     depot_close(fleet->depot);
     inventory_free(fleet->inventory);
     parking_free(fleet->parking);
     pthread_mutex_destroy(&fleet->write_lock);
+    pthread_mutex_destroy(&fleet->opening_lock);
+    pthread_mutex_destroy(&fleet->tell_lock);
+    pthread_cond_destroy(&fleet->tell_wake);
     pthread_rwlock_destroy(&fleet->hosts_lock);
     pthread_rwlock_destroy(&fleet->courses_lock);
     pthread_rwlock_destroy(&fleet->server_lock);

@@ -31,9 +31,10 @@ void fleet_close(Fleet *fleet); /* NULL is allowed */
 Clock *fleet_clock(const Fleet *fleet);
 Depot *fleet_depot(const Fleet *fleet);
 
-/* Who hears each event as it is written, with its sequence number; in any thread, quickly. At most one. */
+/* Who hears every event that is written from now on, whoever writes it, in the journal's order and each once;
+ * in a thread for that, until fleet_close(). At most one. */
 typedef void (*FleetEventHeard)(void *context, int64_t sequence, const json_t *event);
-void fleet_listen(Fleet *fleet, FleetEventHeard heard, void *context);
+int fleet_listen(Fleet *fleet, FleetEventHeard heard, void *context, Error *error);
 
 /* ---- writing */
 
@@ -68,6 +69,7 @@ typedef struct FleetOpening {
     const char *text;    /* of the plan, YAML */
     const char *file;    /* its name, for errors and the journal */
     const char *package; /* depot_find(); NULL: by the name of the plan's package.file */
+    const char *service, *version; /* only to look: of a package that is not published yet; NULL: it must be */
     const char *by;
     bool prepare_only;
 } FleetOpening;

@@ -13,8 +13,9 @@
 
 static int check_absolute(const char *what, const char *path, Error *error) {
     if (!path || strncmp(path, NOWHERE, strlen(NOWHERE)) != 0) return 0;
+    const char *written = path + strlen(NOWHERE);
     error_set(error, ERROR_INVALID, "%s: “%s” is relative, and hosts have no common folder", what,
-              path + strlen(NOWHERE) + 1);
+              *written == '/' ? written + 1 : ".");
     return error_hint(error, "begin it with “/”");
 }
 
@@ -29,7 +30,8 @@ static int check_paths(const Plan *plan, Error *error) {
 
 static int check_hosts(const Plan *plan, const Inventory *inventory, Error *error) {
     for (size_t i = 0; i < plan->hosts.count; i++) {
-        const char *name = plan->hosts.items[i].name;
+        const char *name = plan->hosts.items[i].name; /* NULL: the row selects hosts */
+        if (!name) continue;
         const InventoryHost *host = inventory_host(inventory, name);
         if (host && host->state == INVENTORY_JOINED) continue;
         error_set(error, ERROR_INVALID, "the host %s has not joined this controller", name);
@@ -40,8 +42,8 @@ static int check_hosts(const Plan *plan, const Inventory *inventory, Error *erro
 
 static int expand(Fleet *fleet, Arena *arena, const Plan *plan, Plan **out, Error *error) {
     const Inventory *inventory = fleet_inventory(fleet);
-    int result = inventory_expand(arena, plan, inventory, out, error);
-    if (result == 0) result = check_hosts(*out, inventory, error);
+    int result = check_hosts(plan, inventory, error); /* before anybody misses its variables */
+    if (result == 0) result = inventory_expand(arena, plan, inventory, out, error);
     fleet_inventory_end(fleet);
     return result;
 }
@@ -55,13 +57,46 @@ int fleet_compile(Fleet *fleet, const FleetOpening *opening, Arena *arena, Plan 
         return -1;
     const char *slash = strrchr(settled->package.file, '/');
     const char *wanted = opening->package ? opening->package : slash + 1;
-    if (depot_find(fleet->depot, arena, wanted, &found, error) < 0) return -1;
+    if (depot_find(fleet->depot, arena, wanted, &found, error) < 0) {
+        if (!opening->service || !opening->version) return -1;
+        found = (DepotPackage){.service = opening->service, .version = opening->version, .name = wanted};
+    }
     if (strcmp(found.service, settled->service.name) != 0)
         return error_set(error, ERROR_INVALID, "%s: the package is of the service %s, the plan of %s",
                          opening->file, found.service, settled->service.name);
     *plan = settled;
     *package = found;
     return 0;
+}
+
+/* ---- writing */
+
+typedef struct Controlling {
+    Fleet *fleet;
+    const char *verb, *by, *why;
+    const json_t *fields;
+    bool ended; /* before it */
+} Controlling;
+
+static int write_control(void *context, const Rollout *rollout, Error *error) {
+    Controlling *controlling = context;
+    controlling->ended = rollout_ended(rollout);
+    if (controlling->ended && strcmp(controlling->verb, "rollback") != 0)
+        return error_set(error, ERROR_REFUSED, "%s has ended as “%s” already", rollout->change,
+                         rollout_outcome_text(rollout->outcome));
+    if (controlling->ended && rollout->outcome != OUTCOME_SUCCEEDED && rollout->outcome != OUTCOME_FAILED)
+        return error_set(error, ERROR_REFUSED, "%s has ended as “%s” already: there is nothing to roll back",
+                         rollout->change, rollout_outcome_text(rollout->outcome));
+    if (rollout_check_control(rollout, controlling->verb, json_get_text(controlling->fields, "host", NULL),
+                              error) < 0)
+        return -1;
+    Fleet *fleet = controlling->fleet;
+    pthread_mutex_lock(&fleet->write_lock);
+    int result = engine_control(fleet->journal, rollout, controlling->verb, controlling->by, controlling->why,
+                                controlling->fields, fleet->clock, error);
+    pthread_mutex_unlock(&fleet->write_lock);
+    fleet_tell(fleet);
+    return result;
 }
 
 /* ---- opening */
@@ -113,7 +148,46 @@ static int write_opening(Fleet *fleet, const FleetOpening *opening, const Plan *
     pthread_mutex_lock(&fleet->write_lock);
     int result = change_open(fleet->journal, &change, id, error);
     pthread_mutex_unlock(&fleet->write_lock);
+    fleet_tell(fleet);
     return result;
+}
+
+/* One that was taken up again: whoever opens it wants it to go on, also when it was paused, or waits for that
+ * because everything is prepared. What is held waits for a decision. */
+static int go_on(void *context, const Rollout *rollout, Error *error) {
+    Controlling *controlling = context;
+    if (rollout->state != ROLLOUT_PAUSED || rollout->held) return 0;
+    return write_control(controlling, rollout, error);
+}
+
+static int begin(Fleet *fleet, const FleetOpening *opening, const char *change, bool again, Error *error) {
+    Controlling controlling = {.fleet = fleet, .verb = "resume", .by = opening->by};
+    if (again && !opening->prepare_only && fleet_look(fleet, change, go_on, &controlling, error) < 0)
+        return -1;
+    Course *course = fleet_need_course(fleet, change, error);
+    if (!course) return -1;
+    course_go(course, opening->prepare_only);
+    fleet_course_end(fleet);
+    return 0;
+}
+
+/* With the opening lock held: two that come at once find one change, and a place that is free stays so. */
+static int open_or_take_up(Fleet *fleet, const FleetOpening *opening, const Plan *plan,
+                           const DepotPackage *package, char id[static CHANGE_ID_SIZE], Error *error) {
+    Digest file;
+    char digest[DIGEST_TEXT_SIZE];
+    digest_from_text(package->digest, &file);
+    Digest whole = plan_digest(plan, &file);
+    digest_to_text(&whole, digest);
+    pthread_rwlock_rdlock(&fleet->courses_lock);
+    int result = find_unfinished(fleet, plan, digest, id, error);
+    pthread_rwlock_unlock(&fleet->courses_lock);
+    if (result < 0) return -1;
+    bool again = *id != '\0';
+    if (!again &&
+        (fleet_make_room(fleet, error) < 0 || write_opening(fleet, opening, plan, package, id, error) < 0))
+        return -1;
+    return begin(fleet, opening, id, again, error);
 }
 
 int fleet_open_change(Fleet *fleet, const FleetOpening *opening, char id[static CHANGE_ID_SIZE],
@@ -121,60 +195,38 @@ int fleet_open_change(Fleet *fleet, const FleetOpening *opening, char id[static 
     ARENA_AUTO arena = arena_new();
     Plan *plan = NULL;
     DepotPackage package;
-    Digest file;
-    char digest[DIGEST_TEXT_SIZE], found[CHANGE_ID_SIZE];
+    char found[CHANGE_ID_SIZE];
     if (fleet_compile(fleet, opening, arena, &plan, &package, error) < 0) return -1;
-    digest_from_text(package.digest, &file);
-    Digest whole = plan_digest(plan, &file);
-    digest_to_text(&whole, digest);
-    pthread_rwlock_wrlock(&fleet->courses_lock);
-    int result = find_unfinished(fleet, plan, digest, found, error);
-    pthread_rwlock_unlock(&fleet->courses_lock);
+    pthread_mutex_lock(&fleet->opening_lock);
+    int result = open_or_take_up(fleet, opening, plan, &package, found, error);
+    pthread_mutex_unlock(&fleet->opening_lock);
     if (result < 0) return -1;
-    if (!*found && write_opening(fleet, opening, plan, &package, found, error) < 0) return -1;
-    Course *course = fleet_need_course(fleet, found, error);
-    if (!course) return -1;
-    course_go(course, opening->prepare_only);
-    fleet_course_end(fleet);
-    snprintf(id, CHANGE_ID_SIZE, "%s", found);
+    memcpy(id, found, sizeof found);
     return 0;
 }
 
 /* ---- steering */
 
-typedef struct Controlling {
-    Fleet *fleet;
-    const char *verb, *by, *why;
-    const json_t *fields;
-    bool ended; /* before it */
-} Controlling;
-
-static int write_control(void *context, const Rollout *rollout, Error *error) {
-    Controlling *controlling = context;
-    controlling->ended = rollout_ended(rollout);
-    if (controlling->ended && strcmp(controlling->verb, "rollback") != 0)
-        return error_set(error, ERROR_REFUSED, "%s has ended as “%s” already", rollout->change,
-                         rollout_outcome_text(rollout->outcome));
-    if (controlling->ended && rollout->outcome != OUTCOME_SUCCEEDED && rollout->outcome != OUTCOME_FAILED)
-        return error_set(error, ERROR_REFUSED, "%s has ended as “%s” already: there is nothing to roll back",
-                         rollout->change, rollout_outcome_text(rollout->outcome));
-    Fleet *fleet = controlling->fleet;
-    pthread_mutex_lock(&fleet->write_lock);
-    int result = engine_control(fleet->journal, rollout, controlling->verb, controlling->by, controlling->why,
-                                controlling->fields, fleet->clock, error);
-    pthread_mutex_unlock(&fleet->write_lock);
-    return result;
-}
-
-int fleet_control(Fleet *fleet, const char *change, const char *verb, const char *by, const char *why,
-                  const json_t *fields, Error *error) {
-    Controlling controlling = {fleet, verb, by, why, fields, false};
-    if (fleet_look(fleet, change, write_control, &controlling, error) < 0) return -1;
+/* The course comes first: a change that is asked to roll back and has no room to do so would be left half
+ * ended. */
+static int control(Fleet *fleet, const char *change, Controlling *controlling, Error *error) {
+    if (!fleet_need_course(fleet, change, error)) return -1;
+    fleet_course_end(fleet);
+    if (fleet_look(fleet, change, write_control, controlling, error) < 0) return -1;
     Course *course = fleet_need_course(fleet, change, error);
     if (!course) return -1;
     course_go(course, false);
     fleet_course_end(fleet);
     return 0;
+}
+
+int fleet_control(Fleet *fleet, const char *change, const char *verb, const char *by, const char *why,
+                  const json_t *fields, Error *error) {
+    Controlling controlling = {fleet, verb, by, why, fields, false};
+    pthread_mutex_lock(&fleet->opening_lock);
+    int result = control(fleet, change, &controlling, error);
+    pthread_mutex_unlock(&fleet->opening_lock);
+    return result;
 }
 
 /* ---- looking */

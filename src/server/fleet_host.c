@@ -86,27 +86,34 @@ static int keep_late(Fleet *fleet, const char *change, const char *host, const j
     pthread_mutex_lock(&fleet->write_lock);
     int result = journal_append(fleet->journal, &event, 1, error);
     pthread_mutex_unlock(&fleet->write_lock);
+    fleet_tell(fleet);
     return result;
 }
 
 typedef struct Knowing {
     const char *host;
-    bool known;
+    bool known, ended;
+    int64_t heard; /* number of its last report that stands in the journal */
 } Knowing;
 
 static int look_for_host(void *context, const Rollout *rollout, Error *error) {
     (void)error;
     Knowing *knowing = context;
-    knowing->known = rollout_host(rollout, knowing->host) != NULL;
+    const RolloutHost *host = rollout_host(rollout, knowing->host);
+    knowing->known = host != NULL;
+    knowing->heard = host ? host->report_number : 0;
+    knowing->ended = rollout_ended(rollout);
     return 0;
 }
 
 static int report_late(Fleet *fleet, const char *change, const char *host, const json_t *reports,
                        int64_t last, int64_t *heard, Error *error) {
-    Knowing knowing = {host, false};
+    Knowing knowing = {.host = host};
     if (fleet_look(fleet, change, look_for_host, &knowing, error) < 0) return -1;
     if (!knowing.known) return error_set(error, ERROR_INVALID, "there is no host %s in the plan", host);
-    if (last > 0 && keep_late(fleet, change, host, reports, error) < 0) return -1;
+    if (!knowing.ended) /* what is answered here is forgotten there: its engine would wait for it for ever */
+        return error_set(error, ERROR_INTERRUPTED, "nobody hears reports of %s just now", change);
+    if (last > knowing.heard && keep_late(fleet, change, host, reports, error) < 0) return -1;
     *heard = last;
     return 0;
 }

@@ -1,7 +1,7 @@
 /* FleetRoom: what the files of the fleet share. Private to server/fleet*.c.
  *
- * Locks, in the order in which they may be taken: courses_lock → (a course's own) → write_lock → hosts_lock.
- * An engine's thread that wakes a host holds none of them.
+ * Locks, in the order in which they may be taken: opening_lock → courses_lock → (a course's own) → write_lock
+ * → hosts_lock. An engine's thread that wakes a host holds none of them.
  */
 #pragma once
 #include "server/fleet.h"
@@ -27,8 +27,16 @@ struct Fleet {
     Course *courses[FLEET_COURSES_MAX];
     size_t course_count;
 
-    FleetEventHeard heard;
+    pthread_mutex_t opening_lock; /* held while a change is opened or reopened; the first of all */
+
+    FleetEventHeard heard; /* NULL: nobody listens, and there is no teller */
     void *heard_context;
+    pthread_t teller;
+    Journal *tell_journal; /* these two are the teller's own */
+    int64_t told;
+    pthread_mutex_t tell_lock; /* of what follows; the last of all */
+    pthread_cond_t tell_wake;
+    bool tell_news, tell_ends;
 };
 
 /* The course of a change, with the list held for reading until fleet_course_end(); NULL: it has none. */
@@ -36,9 +44,15 @@ Course *fleet_course(Fleet *fleet, const char *change);
 void fleet_course_end(Fleet *fleet);
 /* The same; made when the change has none. NULL and an error otherwise. */
 Course *fleet_need_course(Fleet *fleet, const char *change, Error *error);
+/* Is there room for one more? With the opening lock held, so that it stays. */
+int fleet_make_room(Fleet *fleet, Error *error);
 
 /* Answer a parked request, if it is there yet. */
 void fleet_answer(Fleet *fleet, ServerTicket ticket, const json_t *json);
+
+/* Something was written: whoever listens shall hear of it. */
+void fleet_tell(Fleet *fleet);
+void fleet_tell_end(Fleet *fleet);
 
 /* Fold what has been written since, by whomever; with the write lock held. */
 int fleet_catch_up(Fleet *fleet, Error *error);

@@ -78,7 +78,7 @@ typedef struct Backlog {
 
 static int add_past(void *context, int64_t sequence, const json_t *event, Error *error) {
     Backlog *backlog = context;
-    if (++backlog->count > HUB_BACKLOG_MAX)
+    if (++backlog->count > HUB_BACKLOG_MAX || backlog->text.size > HUB_BACKLOG_BYTES)
         return error_set(error, ERROR_REFUSED, "that is more of the past than a stream takes; begin later");
     append_event(&backlog->text, sequence, event);
     backlog->last = sequence;
@@ -106,6 +106,7 @@ static int catch_up(Hub *hub, const char *change, Backlog *backlog, const HubPas
 
 int hub_add(Hub *hub, ServerRequest *request, const char *change, int64_t after, const HubPast *past,
             Error *error) {
+    Server *server = server_request_server(request); /* the hub's may be another already, or none yet */
     Listener listener = {.change = change ? strdup(change) : NULL};
     Backlog backlog = {.last = after};
     int result = catch_up(hub, change, &backlog, past, error);
@@ -116,7 +117,7 @@ int hub_add(Hub *hub, ServerRequest *request, const char *change, int64_t after,
         else
             result = server_stream_open(request, &listener.ticket, error);
         if (result == 0) {
-            server_stream_push(hub->server, listener.ticket, buffer_text(&backlog.text));
+            server_stream_push(server, listener.ticket, buffer_text(&backlog.text));
             hub->listeners[hub->count++] = listener;
             listener.change = NULL;
         }

@@ -11,7 +11,10 @@
 
 typedef struct Hub Hub;
 
-enum { HUB_STREAMS_MAX = 1024, HUB_BACKLOG_MAX = 10000 };
+enum { HUB_STREAMS_MAX = 1024, HUB_BACKLOG_MAX = 10000, HUB_BACKLOG_BYTES = 4 << 20 };
+/* What a server must keep for one stream (ServerLimits.stream_max): a past, and what happens while it goes.
+ */
+enum { HUB_STREAM_BYTES = 2 * HUB_BACKLOG_BYTES };
 
 Hub *hub_new(void);
 void hub_free(Hub *hub);                       /* NULL is allowed */

@@ -44,46 +44,60 @@ static void write_changes(const ChangeList *list, Buffer *out) {
     single(out, "upkeep_changes_under_way", "gauge", "Changes that have not ended.", outcomes[OUTCOME_NONE]);
 }
 
+/* Samples of one name stand together, behind what is said of them. */
+typedef struct Rollouts {
+    Buffer hosts, unavailable, needs_person;
+} Rollouts;
+
 /* Label values: backslash, quote and newline are escaped. Names of services and changes hold none of them. */
 static int write_rollout(void *context, const Rollout *rollout, Error *error) {
     (void)error;
-    Buffer *out = context;
+    Rollouts *out = context;
     int64_t counts[HOST_LOST + 1] = {0};
     for (size_t i = 0; i < rollout->host_count; i++) counts[rollout->hosts[i].state]++;
     for (int i = 0; i <= HOST_LOST; i++)
-        buffer_printf(out, "upkeep_rollout_hosts{change=\"%s\",service=\"%s\",state=\"%s\"} %" PRId64 "\n",
+        buffer_printf(&out->hosts,
+                      "upkeep_rollout_hosts{change=\"%s\",service=\"%s\",state=\"%s\"} %" PRId64 "\n",
                       rollout->change, rollout->plan->service.name, host_state_text((HostState)i), counts[i]);
-    buffer_printf(out, "upkeep_rollout_unavailable{change=\"%s\",service=\"%s\"} %zu\n", rollout->change,
-                  rollout->plan->service.name, rollout_unavailable(rollout));
-    buffer_printf(out, "upkeep_rollout_needs_person{change=\"%s\",service=\"%s\"} %d\n", rollout->change,
-                  rollout->plan->service.name, rollout->held);
+    buffer_printf(&out->unavailable, "upkeep_rollout_unavailable{change=\"%s\",service=\"%s\"} %zu\n",
+                  rollout->change, rollout->plan->service.name, rollout_unavailable(rollout));
+    buffer_printf(&out->needs_person, "upkeep_rollout_needs_person{change=\"%s\",service=\"%s\"} %d\n",
+                  rollout->change, rollout->plan->service.name, rollout->held);
     return 0;
 }
 
 static void write_rollouts(Fleet *fleet, const ChangeList *list, Buffer *out) {
-    head(out, "upkeep_rollout_hosts", "gauge", "Hosts of changes under way, by state.");
-    head(out, "upkeep_rollout_unavailable", "gauge", "Hosts of a change that serve nobody.");
-    head(out, "upkeep_rollout_needs_person", "gauge", "1 while a change is held for a person to decide.");
+    Rollouts rollouts = {0};
+    head(&rollouts.hosts, "upkeep_rollout_hosts", "gauge", "Hosts of changes under way, by state.");
+    head(&rollouts.unavailable, "upkeep_rollout_unavailable", "gauge",
+         "Hosts of a change that serve nobody.");
+    head(&rollouts.needs_person, "upkeep_rollout_needs_person", "gauge",
+         "1 while a change is held for a person to decide.");
     for (size_t i = 0; i < list->count; i++)
         if (list->items[i].outcome == OUTCOME_NONE)
-            fleet_look(fleet, list->items[i].id, write_rollout, out, NULL);
+            fleet_look(fleet, list->items[i].id, write_rollout, &rollouts, NULL);
+    buffer_text_append(out, buffer_text(&rollouts.hosts));
+    buffer_text_append(out, buffer_text(&rollouts.unavailable));
+    buffer_text_append(out, buffer_text(&rollouts.needs_person));
+    buffer_free(&rollouts.hosts);
+    buffer_free(&rollouts.unavailable);
+    buffer_free(&rollouts.needs_person);
 }
 
-int metrics_write(Controller *controller, Buffer *out, Error *error) {
+int metrics_write(Controller *controller, const ServerCounts *server, Buffer *out, Error *error) {
     ARENA_AUTO arena = arena_new();
     ChangeList list;
     int64_t now_ms = clock_wall_ms(controller->clock);
     if (fleet_changes(controller->fleet, arena, &list, error) < 0) return -1;
     FleetCounts counts = fleet_counts(controller->fleet);
-    ServerCounts server = server_counts(controller->server);
     head(out, "upkeep_build_info", "gauge", "Which version runs.");
     buffer_printf(out, "upkeep_build_info{version=\"%s\"} 1\n", UPKEEP_VERSION);
     single(out, "upkeep_start_time_seconds", "gauge", "When the controller started, since 1970 UTC.",
            controller->started_ms / 1000);
     single(out, "upkeep_journal_events_total", "counter", "Events in the journal.", counts.sequence);
-    single(out, "upkeep_connections", "gauge", "Open connections.", server.connections);
-    single(out, "upkeep_parked_requests", "gauge", "Requests and streams that wait.", server.parked);
-    single(out, "upkeep_requests_total", "counter", "Requests since the start.", (int64_t)server.requests);
+    single(out, "upkeep_connections", "gauge", "Open connections.", server->connections);
+    single(out, "upkeep_parked_requests", "gauge", "Requests and streams that wait.", server->parked);
+    single(out, "upkeep_requests_total", "counter", "Requests since the start.", (int64_t)server->requests);
     write_hosts(controller->fleet, arena, now_ms, out);
     write_changes(&list, out);
     write_rollouts(controller->fleet, &list, out);

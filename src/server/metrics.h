@@ -8,4 +8,4 @@
 #include "base/buffer.h"
 #include "server/controller_room.h"
 
-int metrics_write(Controller *controller, Buffer *out, Error *error);
+int metrics_write(Controller *controller, const ServerCounts *server, Buffer *out, Error *error);

@@ -30,6 +30,19 @@ static bool fits(const char *pattern, const char *path, Arena *arena, const char
     return !*pattern && !*path;
 }
 
+bool controller_route(size_t number, ControllerRoute *out) {
+    static const char *const needs[] = {
+        [ACCESS_ANYONE] = "anyone",   [ACCESS_HOST] = "host",       [ACCESS_READ] = "read",
+        [ACCESS_OPERATE] = "operate", [ACCESS_APPROVE] = "approve", [ACCESS_ADMINISTER] = "administer"};
+    for (size_t t = 0; route_tables[t]; t++)
+        for (const Route *route = route_tables[t]; route->method; route++) {
+            if (number-- > 0) continue;
+            *out = (ControllerRoute){route->method, route->pattern, needs[route->need], route->summary};
+            return true;
+        }
+    return false;
+}
+
 /* NULL: no such path (*other false), or none with that method (*other true). */
 static const Route *find(const char *method, const char *path, Arena *arena, const char **parameters,
                          bool *other) {
@@ -52,6 +65,7 @@ void route_answer(RouteCall *call, int status, json_t *json) {
 
 static int status_of(const Error *error) {
     if (error->number == ENOENT) return 404;
+    if (error->number == EBUSY) return 503;
     switch (error->kind) {
     case ERROR_INVALID: return 400;
     case ERROR_REFUSED: return 409;
@@ -66,11 +80,16 @@ static const char *kind_of(const Error *error) {
     return kinds[error->kind];
 }
 
-static int answer_error(RouteCall *call, int status, const Error *error) {
+json_t *route_error(const Error *error) {
     json_t *json = json_object();
     json_set_text(json, "error", error->en);
     json_set_text(json, "error_zh", error->zh);
     json_set_text(json, "kind", kind_of(error));
+    return json;
+}
+
+static int answer_error(RouteCall *call, int status, const Error *error) {
+    json_t *json = route_error(error);
     if (status == 429) {
         char seconds[24];
         snprintf(seconds, sizeof seconds, "%lld", (long long)(call->access.retry_ms / 1000 + 1));
@@ -108,16 +127,23 @@ int route_number(RouteCall *call, const char *name, int64_t fallback, int64_t *o
     return 0;
 }
 
+int route_hold_off(RouteCall *call, Error *error) {
+    call->access.status = 429;
+    return error_set(error, ERROR_REFUSED, "too many wrong tokens came from your address; wait a moment");
+}
+
 const char *route_who(const RouteCall *call) {
     return call->access.person.name[0] ? call->access.person.name : call->access.host;
 }
 
 /* ---- one request */
 
-/* What people change, or try to. Hosts' doings have events of their own. */
+/* What people change, or try to. Hosts' doings have events of their own. Strangers who bring no token, or are
+ * made to wait, are nobody: the journal grows no faster than they can guess. */
 static void note_use(RouteCall *call, const Route *route, int status, const Error *error) {
     const char *method = server_request_method(call->request);
-    if (route->need == ACCESS_HOST || route->need == ACCESS_ANYONE) return;
+    if (route->need == ACCESS_HOST || route->need == ACCESS_ANYONE || status == 429) return;
+    if (status == 401 && !server_request_header(call->request, "Authorization")) return;
     if (strcmp(method, "GET") == 0 && status != 401 && status != 403) return;
     json_t *event = json_object();
     json_set_text(event, "type", "api.called");
@@ -133,8 +159,9 @@ static void note_use(RouteCall *call, const Route *route, int status, const Erro
 static int carry_out(RouteCall *call, const Route *route, Error *error) {
     if (access_check(call->controller, call->request, route->need, &call->access, error) < 0)
         return answer_error(call, call->access.status, error);
+    call->access.status = 0;
     if (route->handle(call, error) == 0) return 0;
-    return answer_error(call, status_of(error), error);
+    return answer_error(call, call->access.status ? call->access.status : status_of(error), error);
 }
 
 static int answer_unknown(RouteCall *call, bool other_method) {

@@ -35,9 +35,13 @@ extern const Route *const route_tables[]; /* all of them, NULL-ended */
 int route_handle(void *context, ServerRequest *request);
 
 void route_answer(RouteCall *call, int status, json_t *json); /* takes `json` over */
+/* {"error", "error_zh", "kind"}: a new reference, for whoever answers a parked request. */
+json_t *route_error(const Error *error);
 /* The body as a JSON object; a new reference. */
 int route_body(RouteCall *call, json_t **out, Error *error);
 /* A parameter of the query as a number of at least 0. */
 int route_number(RouteCall *call, const char *name, int64_t fallback, int64_t *out, Error *error);
+/* 429: too many wrong ones came from that address. */
+int route_hold_off(RouteCall *call, Error *error);
 /* The name of whoever asks, for the journal. */
 const char *route_who(const RouteCall *call);

@@ -83,7 +83,7 @@ static int join(RouteCall *call, Error *error) {
     const char *address = server_request_peer(call->request)->address;
     if (!throttle_allow(controller->strangers, address, clock_steady_ms(controller->clock),
                         &call->access.retry_ms))
-        return error_set(error, ERROR_REFUSED, "too many wrong tokens came from your address; wait a moment");
+        return route_hold_off(call, error);
     if (route_body(call, &body, error) < 0) return -1;
     const char *pem = json_get_text(body, "request", "");
     AuthorityRequest request = {

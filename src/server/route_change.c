@@ -47,9 +47,10 @@ static int show_plan(RouteCall *call, Error *error) {
     FleetOpening opening;
     Plan *plan = NULL;
     DepotPackage package;
-    if (read_opening(call, &body, &opening, error) < 0 ||
-        fleet_compile(call->controller->fleet, &opening, call->arena, &plan, &package, error) < 0)
-        return -1;
+    if (read_opening(call, &body, &opening, error) < 0) return -1;
+    opening.service = json_get_text(body, "service", NULL);
+    opening.version = json_get_text(body, "version", NULL);
+    if (fleet_compile(call->controller->fleet, &opening, call->arena, &plan, &package, error) < 0) return -1;
     size_t *stages = ARENA_ARRAY(call->arena, plan->hosts.count, size_t);
     if (plan_stages(plan, stages, error) < 0) return -1;
     json_t *answer = json_object(), *list = json_array();
@@ -152,6 +153,16 @@ static int show_change(RouteCall *call, Error *error) {
     return 0;
 }
 
+static int look_at_nothing(void *context, const Rollout *rollout, Error *error) {
+    (void)context, (void)rollout, (void)error;
+    return 0;
+}
+
+static int check_change(RouteCall *call, const char *change, Error *error) {
+    if (!change || fleet_look(call->controller->fleet, change, look_at_nothing, NULL, error) == 0) return 0;
+    return no_change(error);
+}
+
 typedef struct Collecting {
     json_t *events;
     int64_t last;
@@ -172,6 +183,7 @@ static int collect(void *context, int64_t sequence, const json_t *event, Error *
 /* {"events": [{"sequence", "event"}], "last"}: at most EVENTS_MOST; the next ones are asked for by
  * ?after=LAST. */
 static int answer_events(RouteCall *call, const char *change, Error *error) {
+    if (check_change(call, change, error) < 0) return -1;
     Collecting collecting = {.events = json_array()};
     if (route_number(call, "after", 0, &collecting.last, error) < 0 ||
         fleet_read(call->controller->fleet, collecting.last, change, collect, &collecting, error) < 0) {
@@ -198,6 +210,7 @@ static int stream(RouteCall *call, const char *change, Error *error) {
     const char *seen = server_request_header(call->request, "Last-Event-ID");
     HubPast past = {read_past, fleet};
     int64_t after;
+    if (check_change(call, change, error) < 0) return -1;
     if (route_number(call, "after", change ? 0 : fleet_counts(fleet).sequence, &after, error) < 0) return -1;
     if (seen) after = strtoll(seen, NULL, 10);
     return hub_add(call->controller->hub, call->request, change, after, &past, error);
@@ -208,7 +221,7 @@ static int stream_all(RouteCall *call, Error *error) { return stream(call, NULL,
 
 /* ---- steering */
 
-static const char *const verbs[] = {"pause", "resume", "abort", "rollback", NULL};
+static const char *const verbs[] = {"pause", "resume", "abort", "rollback", "skip", "retry", NULL};
 
 static int steer(RouteCall *call, Error *error) {
     JSON_AUTO body = NULL;
@@ -218,13 +231,14 @@ static int steer(RouteCall *call, Error *error) {
     size_t i = 0;
     while (verbs[i] && strcmp(verbs[i], verb) != 0) i++;
     if (!verbs[i])
-        return error_set(error, ERROR_INVALID, "“verb” must be pause, resume, abort or rollback, not “%s”",
-                         verb);
+        return error_set(error, ERROR_INVALID,
+                         "“verb” must be pause, resume, abort, rollback, skip or retry, not “%s”", verb);
     bool restore = json_get_bool(body, "restore_data", false), keep = json_get_bool(body, "keep_data", false);
     if (restore && keep)
         return error_set(error, ERROR_INVALID, "“restore_data” and “keep_data” exclude each other");
     json_set_bool(fields, "restore_data", restore);
     json_set_bool(fields, "keep_data", keep);
+    json_set_text(fields, "host", json_get_text(body, "host", NULL)); /* of skip and retry */
     if (fleet_control(call->controller->fleet, call->parameters[0], verb, route_who(call),
                       json_get_text(body, "why", NULL), fields, error) < 0)
         return no_change(error);
@@ -241,7 +255,8 @@ const Route route_change[] = {
     {"GET", "/api/v1/changes/{change}", ACCESS_READ, show_change, "Where a change stands, host by host"},
     {"GET", "/api/v1/changes/{change}/events", ACCESS_READ, give_events, "Its events, from the journal"},
     {"GET", "/api/v1/changes/{change}/stream", ACCESS_READ, stream_change, "Its events as they happen"},
-    {"POST", "/api/v1/changes/{change}/control", ACCESS_OPERATE, steer, "Pause, resume, abort, roll back"},
+    {"POST", "/api/v1/changes/{change}/control", ACCESS_OPERATE, steer,
+     "Pause, resume, abort, roll back; skip or retry one host"},
     {"GET", "/api/v1/stream", ACCESS_READ, stream_all, "All events as they happen"},
     {0},
 };

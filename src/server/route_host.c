@@ -6,7 +6,6 @@
 #include "server/route.h"
 #include "trust/token.h"
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,7 +102,7 @@ static int invite(RouteCall *call, Error *error) {
         json_set_text(answer, "token", text);
         route_answer(call, 201, answer);
     }
-    OPENSSL_cleanse(text, sizeof text);
+    explicit_bzero(text, sizeof text);
     return result;
 }
 
@@ -142,16 +141,31 @@ static int revoke_serial(void *context, int64_t sequence, const json_t *event, E
     return result;
 }
 
+/* Join tokens that wait for it: whoever has one shall not come back with it. */
+static int void_tokens(RouteCall *call, const char *host, Error *error) {
+    Token *tokens;
+    size_t count;
+    int folder = call->controller->tokens;
+    if (token_list(folder, call->arena, &tokens, &count, error) < 0) return -1;
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(tokens[i].subject, host) == 0 && token_remove(folder, tokens[i].id, error) < 0) return -1;
+    return 0;
+}
+
+/* Once more after the event: a certificate that was renewed meanwhile is among them then, and none follows.
+ */
 static int revoke_host(RouteCall *call, Error *error) {
     JSON_AUTO body = NULL;
     Fleet *fleet = call->controller->fleet;
     Revoking revoking = {call->controller, call->parameters[0], 0};
-    if (route_body(call, &body, error) < 0 || fleet_read(fleet, 0, "", revoke_serial, &revoking, error) < 0)
+    if (route_body(call, &body, error) < 0 || void_tokens(call, revoking.host, error) < 0 ||
+        fleet_read(fleet, 0, "", revoke_serial, &revoking, error) < 0)
         return -1;
     if (revoking.count == 0) return no_host(call->parameters[0], error);
     json_t *event = event_of(call, "host.revoked", call->parameters[0]);
     json_set_text(event, "why", json_get_text(body, "why", NULL));
-    if (fleet_write(fleet, event, error) < 0) return -1;
+    if (fleet_write(fleet, event, error) < 0 || fleet_read(fleet, 0, "", revoke_serial, &revoking, error) < 0)
+        return -1;
     return answer_host(call);
 }
 
@@ -161,6 +175,10 @@ static int remove_host(RouteCall *call, Error *error) {
         error_set(error, ERROR_REFUSED, "%s is still joined", call->parameters[0]);
         return error_hint(error, "revoke it first: “upkeep host revoke %s”", call->parameters[0]);
     }
+    const InventoryHost *known = inventory_host(fleet_inventory(fleet), call->parameters[0]);
+    fleet_inventory_end(fleet);
+    if (!known) return no_host(call->parameters[0], error);
+    if (void_tokens(call, call->parameters[0], error) < 0) return -1;
     if (fleet_write(fleet, event_of(call, "host.removed", call->parameters[0]), error) < 0) return -1;
     return answer_host(call);
 }

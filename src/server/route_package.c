@@ -75,22 +75,19 @@ static int publish_now(const Publishing *publishing, Error *error) {
 static void *publish_in_thread(void *argument) {
     Publishing *publishing = argument;
     Error error = {0};
-    JSON_AUTO answer = json_object();
     BUFFER_AUTO body = {0};
-    int result = publish_now(publishing, &error);
-    if (result < 0) {
-        json_set_text(answer, "error", error.en);
-        json_set_text(answer, "error_zh", error.zh);
+    int status = 201;
+    JSON_AUTO answer = NULL;
+    if (publish_now(publishing, &error) < 0) {
+        answer = route_error(&error);
+        status = error.kind == ERROR_SYSTEM ? 500 : 409;
     } else {
+        answer = json_object();
         json_set_text(answer, "sha256", publishing->sha256);
     }
     FREE_AUTO char *text = json_text(answer);
     buffer_text_append(&body, text);
-    server_answer_parked(publishing->server, publishing->ticket,
-                         result == 0                  ? 201
-                         : error.kind == ERROR_SYSTEM ? 500
-                                                      : 409,
-                         "application/json", &body);
+    server_answer_parked(publishing->server, publishing->ticket, status, "application/json", &body);
     controller_leave(publishing->controller);
     free(publishing);
     return NULL;
@@ -111,15 +108,19 @@ static int publish(RouteCall *call, Error *error) {
     Publishing *publishing = calloc(1, sizeof *publishing);
     if (!publishing) abort();
     publishing->controller = call->controller;
-    publishing->server = call->controller->server;
+    publishing->server = server_request_server(call->request);
     snprintf(publishing->sha256, sizeof publishing->sha256, "%s", call->parameters[0]);
     snprintf(publishing->name, sizeof publishing->name, "%s", name);
     snprintf(publishing->by, sizeof publishing->by, "%s", route_who(call));
+    if (!controller_enter(call->controller)) {
+        free(publishing);
+        return error_set(error, ERROR_INTERRUPTED, "the server is stopping");
+    }
     if (server_park(call->request, PUBLISH_WAIT_MS, 503, &publishing->ticket, error) < 0) {
+        controller_leave(call->controller);
         free(publishing);
         return -1;
     }
-    controller_enter(call->controller);
     pthread_attr_init(&detached);
     pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
     if (pthread_create(&thread, &detached, publish_in_thread, publishing) != 0) abort();

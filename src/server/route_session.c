@@ -4,7 +4,6 @@
 #include "base/quantity.h"
 #include "server/route.h"
 #include <errno.h>
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,6 +25,7 @@ static int refuse(RouteCall *call, const char *address, const Error *why, Error 
     }
     throttle_charge(controller->strangers, address, ACCESS_WRONG_COST, clock_steady_ms(controller->clock));
     note_sign_in(call, NULL, false);
+    call->access.status = 401;
     return error_set(error, ERROR_REFUSED, "this name and password are not good here");
 }
 
@@ -38,7 +38,7 @@ static int sign_in(RouteCall *call, Error *error) {
     Error why = {0};
     char text[BEARER_TEXT_SIZE];
     if (!throttle_allow(controller->strangers, address, now_ms, &call->access.retry_ms))
-        return error_set(error, ERROR_REFUSED, "too many wrong tokens came from your address; wait a moment");
+        return route_hold_off(call, error);
     if (route_body(call, &body, error) < 0) return -1;
     if (people_check_password(controller->people, json_get_text(body, "name", ""),
                               json_get_text(body, "password", ""), &person, NULL, &why) < 0)
@@ -49,7 +49,7 @@ static int sign_in(RouteCall *call, Error *error) {
     json_set_text(answer, "token", text);
     json_set_text(answer, "role", role_name(person.role));
     route_answer(call, 201, answer);
-    OPENSSL_cleanse(text, sizeof text);
+    explicit_bzero(text, sizeof text);
     return 0;
 }
 
@@ -156,7 +156,7 @@ static int make_token(RouteCall *call, Error *error) {
     json_t *answer = json_object();
     json_set_text(answer, "token", text);
     route_answer(call, 201, answer);
-    OPENSSL_cleanse(text, sizeof text);
+    explicit_bzero(text, sizeof text);
     return 0;
 }
 

@@ -7,7 +7,7 @@
 static int give_status(RouteCall *call, Error *error) {
     (void)error;
     FleetCounts counts = fleet_counts(call->controller->fleet);
-    ServerCounts server = server_counts(call->controller->server);
+    ServerCounts server = server_counts(server_request_server(call->request));
     char started[CLOCK_TEXT_SIZE];
     json_t *answer = json_object();
     clock_to_text(call->controller->started_ms, started);
@@ -25,7 +25,8 @@ static int give_status(RouteCall *call, Error *error) {
 
 static int give_metrics(RouteCall *call, Error *error) {
     BUFFER_AUTO text = {0};
-    if (metrics_write(call->controller, &text, error) < 0) return -1;
+    ServerCounts server = server_counts(server_request_server(call->request));
+    if (metrics_write(call->controller, &server, &text, error) < 0) return -1;
     server_answer(call->request, 200, "text/plain; version=0.0.4; charset=utf-8", &text);
     return 0;
 }

@@ -19,6 +19,11 @@ static int compare_texts(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+static int too_many(const char *folder, Error *error) {
+    error_set(error, ERROR_REFUSED, "%s may hold at most %d keys", folder, (int)KEYRING_MAX);
+    return error_hint(error, "remove those that are needed no longer");
+}
+
 int keyring_list(const char *folder, Arena *arena, StringList *out, Error *error) {
     StringList list = {.items = ARENA_ARRAY(arena, KEYRING_MAX, const char *)};
     int dir = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -32,11 +37,13 @@ int keyring_list(const char *folder, Arena *arena, StringList *out, Error *error
         return -1;
     }
     DIR *stream = fdopendir(dir);
+    size_t count = 0;
     if (!stream) abort();
-    for (struct dirent *entry; (entry = readdir(stream)) && list.count < KEYRING_MAX;)
-        if (is_key_name(entry->d_name))
+    for (struct dirent *entry; (entry = readdir(stream));)
+        if (is_key_name(entry->d_name) && count++ < KEYRING_MAX)
             list.items[list.count++] = arena_printf(arena, "%s/%s", folder, entry->d_name);
     closedir(stream);
+    if (count > KEYRING_MAX) return too_many(folder, error);
     qsort(list.items, list.count, sizeof *list.items, compare_texts);
     *out = list;
     return 0;
@@ -59,6 +66,10 @@ int keyring_add(const char *folder, const char *path, char id[static KEY_ID_SIZE
     if (key_load_public(path, &key, error) < 0 || file_read(AT_FDCWD, path, KEY_FILE_MAX, &text, error) < 0 ||
         file_open_dir(folder, &dir, error) < 0 || file_check_private(dir, folder, error) < 0)
         return -1;
+    StringList keys;
+    if (keyring_list(folder, arena, &keys, error) < 0) return -1;
+    bool fresh = file_exists(dir, name, NULL) == 0;
+    if (fresh && keys.count == KEYRING_MAX) return too_many(folder, error);
     const char *place = arena_printf(arena, "%s/%s", folder, name);
     if (key_load_public(place, &there, NULL) == 0 && !key_equal(key, there)) {
         error_set(error, ERROR_REFUSED, "another key is trusted here as %s already", name);
@@ -84,10 +95,10 @@ int keyring_remove(const char *folder, const char *name, Error *error) {
     if (keyring_list(folder, arena, &keys, error) < 0) return -1;
     for (size_t i = 0; i < keys.count; i++) {
         if (!is_meant(keys.items[i], name)) continue;
-        if (file_open_dir(folder, &dir, error) < 0) return -1;
+        if (dir < 0 && file_open_dir(folder, &dir, error) < 0) return -1;
         if (unlinkat(dir, name_of(keys.items[i]), 0) != 0)
             return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s", keys.items[i]);
-        return file_sync_dir(dir, error);
     }
+    if (dir >= 0) return file_sync_dir(dir, error);
     return error_set(error, ERROR_INVALID, "no key “%s” is trusted here", name);
 }

@@ -1,5 +1,6 @@
 #include "wire/server.h"
 #include "base/cleanup.h"
+#include "base/random.h"
 #include "wire/server_room.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -354,7 +355,11 @@ static Server *server_new(const ServerSettings *settings) {
     pthread_condattr_destroy(&steady);
     server->slots = calloc(server->limits.parked, sizeof *server->slots);
     if (!server->slots) abort();
+    /* A ticket of a server that was stopped is nobody's at the one that takes its place. */
+    uint32_t generation;
+    random_bytes(&generation, sizeof generation);
     for (uint32_t number = server->limits.parked; number > 0; number--) {
+        server->slots[number - 1].generation = generation & INT32_MAX;
         server->slots[number - 1].next_free = server->slot_free;
         server->slot_free = number;
     }

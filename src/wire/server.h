@@ -11,7 +11,8 @@
  *
  * Parking: a parked request is known by its ticket, which any thread may answer at any time. At its deadline
  * the server gives the default answer itself; when the client goes, its place is free at once. A ticket that
- * was answered, ran out or lost its client is never anybody else's: using it is harmless and gives false.
+ * was answered, ran out or lost its client is never anybody else's, not even at another server: using it is
+ * harmless and gives false.
  *
  * Client certificates are asked for when a CA is given, never demanded: somebody without one, or with one
  * that does not verify (other CA, expired, not for clients), is served with `verified` false. So each route
@@ -88,6 +89,7 @@ typedef struct ServerPeer {
 } ServerPeer;
 
 /* Within `handle` only. */
+Server *server_request_server(const ServerRequest *request); /* that it came to */
 const char *server_request_method(const ServerRequest *request);
 const char *server_request_path(const ServerRequest *request); /* decoded; begins with "/" */
 /* The first parameter of that name, decoded; NULL when missing. */

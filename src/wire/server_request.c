@@ -164,6 +164,7 @@ void server_request_free(ServerRequest *request) {
     free(request);
 }
 
+Server *server_request_server(const ServerRequest *request) { return request->connection->server; }
 const char *server_request_method(const ServerRequest *request) { return request->method; }
 const char *server_request_path(const ServerRequest *request) { return request->target; }
 const Buffer *server_request_body(const ServerRequest *request) { return &request->body; }

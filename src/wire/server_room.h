@@ -86,7 +86,7 @@ struct ServerConnection {
     size_t stream_sent;
     bool stream_ends, stream_broken;
 
-    void *kept; /* the handler's: server_request_keep() */
+    void *kept;                         /* the handler's: server_request_keep() */
     struct gnutls_session_int *session; /* NULL: plain HTTP */
     bool peer_known;                    /* the certificate was looked at, once a connection */
     const char *peer_problem;

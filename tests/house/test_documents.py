@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""test_documents.py PROJECT UPKEEP: what the documents say of the program is what the program says of itself. TAP.
+"""test_documents.py PROJECT UPKEEP UPKEEPD UPKEEP_AGENT: what the documents say of the programs is what these say. TAP.
 
 The plan's reference has one table for each map of the plan, under a heading with its path; keys and defaults must be
-those of `upkeep schema`. Every command has its heading in the reference of commands, and its options stand there; and it has a manual page.
+those of `upkeep schema`. Every command has its heading in the reference of commands, and its options stand there; it has a manual page, and bash
+completes it. Events and what daemons log stand in the reference of events.
 Links from one document to another lead somewhere.
 """
 import json
@@ -62,12 +63,16 @@ def verbs_of(program):
             for line in output_of(program, "help", "--lang", "en").splitlines() if line.startswith("  ")]
 
 
-def check_commands(program, text):
-    complaints = []
+def check_commands(program, text, known=()):
+    """Of a daemon the heading is “upkeepd serve”, or “trust add” where both have it. `known`: verbs of another program
+    that are the same here."""
+    complaints, name = [], Path(program).name
     for verb in verbs_of(program):
-        part = re.search(rf"^## {re.escape(verb)}$(.*?)(?=^## |\Z)", text, re.M | re.S)
+        if verb in known:
+            continue
+        part = re.search(rf"^## (?:{name} )?{re.escape(verb)}$(.*?)(?=^## |\Z)", text, re.M | re.S)
         if not part:
-            complaints.append(f"has no heading “{verb}”")
+            complaints.append(f"{name}: there is no heading “{verb}”")
             continue
         own = output_of(program, *verb.split(), "--help", "--lang", "en").split("Every command takes:")[0]
         complaints += [f"{verb}: says nothing of {option}"
@@ -75,12 +80,16 @@ def check_commands(program, text):
     return complaints
 
 
+# What looks like an event and is none: keys of a plan, and a file.
+NO_EVENTS = {"host.name", "change.json", "package.from", "package.version"}
+
 # Those that serve the terminal, and need no page of their own.
 WITHOUT_PAGE = {"help", "version", "completion", "manual"}
 
 
 def check_pages(program, build):
-    pages = set(re.findall(r"'([\w -]*)'", re.search(r"manual_pages = \[(.*?)\]", build, re.S)[1])) - {""}
+    listed = re.search(rf"'{Path(program).name}': \[(.*?)\]", build, re.S)[1]
+    pages = set(re.findall(r"'([\w -]*)'", listed)) - {""}
     wanted = set(verbs_of(program)) - WITHOUT_PAGE
     return [f"{verb}: {'no page is made of it' if verb in wanted else 'is no command'}" for verb in sorted(wanted ^ pages)]
 
@@ -93,16 +102,27 @@ def check_rendered(program, language):
         done = subprocess.run(["groff", "-man", "-Tutf8", "-Kutf8", "-ww", "-z"], input=page, capture_output=True,
                               text=True, check=False, timeout=30)
         lines = [line for line in done.stderr.splitlines() if line and "break line" not in line]
-        complaints += [f"upkeep manual {verb}: {line}" for line in lines]
+        complaints += [f"{Path(program).name} manual {verb}: {line}" for line in lines]
     return complaints
+
+
+def check_completion(program):
+    """bash understands it, and is offered every first word of a command."""
+    name = Path(program).name
+    script = output_of(program, "completion") + f'COMP_WORDS=({name} ""); COMP_CWORD=1; _{name}; echo "${{COMPREPLY[*]}}"'
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False, timeout=30)
+    offered, wanted = set(done.stdout.split()), {verb.split()[0] for verb in verbs_of(program)}
+    return done.stderr.splitlines() + [f"{word} is not offered" for word in sorted(wanted - offered)]
 
 
 def check_events(project, text):
     """Types of events and names of steps, as they stand in the source."""
     source = "".join(path.read_text() for path in sorted((project / "src").rglob("*.c")))
-    types = set(re.findall(r'"((?:change|rollout|stage|batch|order|step|host|control|engine)\.[a-z_]+)"', source))
+    kinds = "api|batch|change|control|engine|host|order|package|person|rollout|stage|step"
+    logged = re.findall(r'log_\w+\(\s*LOG_LEVEL_\w+,\s*"([a-z_.]+)"', source)
+    types = {*re.findall(rf'"((?:{kinds})\.[a-z_]+)"', source), *logged}
     tables = re.findall(r"HostStep host_steps_(\w+)\[\] = \{(.*?)\};", source, re.S)
-    complaints = [f"says nothing of {kind}" for kind in sorted(types - {"host.name"}) if f"`{kind}`" not in text]
+    complaints = [f"says nothing of {kind}" for kind in sorted(types - NO_EVENTS) if f"`{kind}`" not in text]
     for order, rows in tables:
         row = re.search(rf"^\| `{order}` \| (.*) \|$", text, re.M)
         steps = re.findall(r'\{"(\w+)"', rows)
@@ -134,7 +154,7 @@ def check_links(project):
 
 
 def main():
-    project, program = Path(sys.argv[1]), sys.argv[2]
+    project, program, programs = Path(sys.argv[1]), sys.argv[2], sys.argv[2:]
     printed, number, failures = output_of(program, "schema"), 0, 0
 
     def case(name, complaints):
@@ -152,15 +172,19 @@ def main():
         case(f"the reference of the plan is true ({language})",
              check_plan(json.loads(printed), (docs / "reference" / "plan.md").read_text(), language))
         case(f"the reference of commands names every command and option ({language})",
-             check_commands(program, (docs / "reference" / "commands.md").read_text()))
+             [complaint for each in programs
+              for complaint in check_commands(each, (docs / "reference" / "commands.md").read_text(),
+                                              () if each == program else verbs_of(program))])
         case(f"the reference of events names every event and step ({language})",
              check_events(project, (docs / "reference" / "events.md").read_text()))
     case("links lead somewhere", check_links(project))
-    case("every command has a manual page", check_pages(program, (project / "docs/manual/meson.build").read_text()))
+    pages = (project / "docs/manual/meson.build").read_text()
+    case("every command has a manual page", [complaint for each in programs for complaint in check_pages(each, pages)])
+    case("bash completes every command", [complaint for each in programs for complaint in check_completion(each)])
     for language in ("en", "zh"):
         name = f"manual pages are well formed ({language})"
         if shutil.which("groff"):
-            case(name, check_rendered(program, language))
+            case(name, [complaint for each in programs for complaint in check_rendered(each, language)])
         else:
             number += 1
             print(f"ok {number} - {name} # SKIP groff is not there")

@@ -259,6 +259,15 @@ def a_plan_that_undoes_itself_is_refused_by_its_simulation(site):
 
 
 @test
+def a_simulation_tells_which_bad_hosts_would_be_left_out(site):
+    plan = write(site, ("upkeep: 1\n", "+rollout: {max_unavailable: 4, stages: [{name: all, soak: 30s, max_failed: 5%}]}\n"))
+    one = [json.loads(line) for line in site.run("simulate", plan, "--hosts", "20", "--json").out.splitlines()][3]
+    assert one["bad"] == "one_host" and one["unnoticed"] == 0 and one["left_out"] == 5, one
+    site.run("simulate", plan, "--hosts", "20").says("left out and put back in 5 of 5 rollouts", "stops")
+    site.run("simulate", plan, "--hosts", "19").is_silent_on("left out")  # 5% of 19 is nobody
+
+
+@test
 def the_command_line_is_checked(site):
     site.run("frobnicate", status=2).says("frobnicate", "upkeep help")
     site.run("run", "a", "b", status=2).says("b")

@@ -183,6 +183,97 @@ def confirmed_hosts_are_left_for_a_person_when_the_plan_says_hold(site):
     site.expect("1.0")
 
 
+def at_once(site, package, stage=None, **parts):
+    """A plan that switches all hosts together."""
+    document = site.document(package, **parts)
+    document["rollout"] = {"stages": [{"name": "all", "soak": "200ms", **(stage or {})}], "max_unavailable": 3}
+    return site.write(document)
+
+
+@test(hosts=3)
+def a_host_that_fails_within_the_threshold_is_left_out(site):
+    site.install("1.0")
+    (site.roots[1] / "sick").touch()
+    data = site.data(1)
+    done = site.run("run", at_once(site, site.package("2.0", "sick-when:sick"), {"max_failed": 1}, health=[
+        {"http": {"url": "http://127.0.0.1:${vars.port}/"}, "every": "50ms", "healthy_after": 2, "deadline": "1s"}]))
+    done.says("succeeded; 1 host was left out", "web2: left out, rolled back", "500")
+    (site.roots[1] / "sick").unlink()
+    for host, version in enumerate(["2.0", "1.0", "2.0"]):
+        site.expect(version, host=host)
+    assert site.data(1) == data and site.releases(1) == ["1.0"]
+    assert site.outcome() == "succeeded"
+    assert [e["left_out"] for e in site.events(site.change()) if e["type"] == "change.closed"] == [["web2"]]
+    site.run("status").says("left out")
+    site.run("report", site.change()).says("2 of 3 hosts run service 2.0", "web2: left out, rolled back")
+
+
+@test(hosts=3)
+def one_failure_more_than_the_threshold_puts_everything_back(site):
+    site.install("1.0")
+    for root in site.roots[1:]:
+        (root / "sick").touch()
+    site.run("run", at_once(site, site.package("2.0", "sick-when:sick"), {"max_failed": 1}, health=[
+        {"http": {"url": "http://127.0.0.1:${vars.port}/"}, "every": "50ms", "healthy_after": 2, "deadline": "1s"}]),
+        status=4)
+    site.expect("1.0")
+
+
+def held_by_one(site):
+    """All but web2 are healthy; the rollout is held because of that one."""
+    site.install("1.0")
+    (site.roots[1] / "sick").touch()
+    plan = at_once(site, site.package("2.0", "sick-when:sick"), on_failure="hold", health=[
+        {"http": {"url": "http://127.0.0.1:${vars.port}/"}, "every": "50ms", "healthy_after": 2, "deadline": "1s"}])
+    site.start("run", plan).end(5)
+    change = site.change()
+    site.run("status", change).says("held for a person")
+    return change
+
+
+@test(hosts=3)
+def a_held_change_goes_on_without_a_skipped_host(site):
+    change = held_by_one(site)
+    site.run("skip", change, "web1", status=3).says("nothing is wrong with it")
+    site.run("skip", change, "web2", "--why", "its disk is full").says("left out", f"upkeep resume {change}")
+    site.run("skip", change, "web2", status=3).says("left out already")
+    site.run("resume", change).says("succeeded; 1 host was left out", "web2: skipped, rolled back: its disk is full")
+    for host, version in enumerate(["2.0", "1.0", "2.0"]):
+        site.expect(version, host=host)
+
+
+@test(hosts=3)
+def a_mended_host_is_tried_again_from_the_old_version(site):
+    change = held_by_one(site)
+    (site.roots[1] / "sick").unlink()
+    site.run("retry", change, "web2").says("begins once more", f"upkeep resume {change}")
+    site.run("retry", change, "web2", status=3).says("being tried again already")
+    done = site.run("resume", change).says("succeeded")
+    done.is_silent_on("left out")
+    site.expect("2.0")
+    orders = [e["order"] for e in site.events(change) if e["type"] == "order.given" and e["host"] == "web2"]
+    assert orders == ["prepare", "switch", "rollback", "prepare", "switch", "confirm", "commit"], orders
+    points = [e["detail"]["restore_point"] for e in site.events(change)
+              if e["type"] == "step.done" and e["step"] == "back_up" and e["host"] == "web2"]
+    assert len(set(points)) == 2, points
+    site.run("rollback", change)
+    site.expect("1.0")
+
+
+@test(hosts=2)
+def skip_and_retry_refuse_what_can_have_no_effect(site):
+    _, run, change = pausable(site)
+    site.run("skip", change, "web1", status=3).says("nothing is wrong with it", f"upkeep abort {change}")
+    site.run("retry", change, "web1", status=3).says("has not failed")
+    site.run("skip", change, "web2", status=3).says("last host of the stage rest")
+    site.run("skip", change, "web9", status=2).says("no host web9")
+    site.run("abort", change)
+    run.end(4)
+    site.run("skip", change, "web2", status=3).says("has ended")
+    site.run("retry", change, "web2", status=3).says("has ended")
+    site.expect("1.0")
+
+
 @test(hosts=2)
 def watch_looks_on_until_the_end(site):
     site.install("1.0")

@@ -1,75 +1,12 @@
 #!/usr/bin/env python3
 """Hosts behind a real balancer: nobody who sends requests notices an upgrade, nor one that is put back."""
 import os
-import shutil
 import signal
 import socket
-import subprocess
-import threading
 import time
-import urllib.request
 
-from support import Ports, Skip, main, served, test, wait_for
-
-
-def find(name):
-    program = shutil.which(name, path="/usr/sbin:/sbin:/usr/bin:/bin:/usr/local/sbin:/usr/local/bin")
-    if not program:
-        raise Skip(f"there is no {name} here")
-    return program
-
-
-def begin(site, words, port):
-    """Start a balancer in the site's folder, and wait until it serves."""
-    with open(site.folder / "balancer.log", "ab") as log:
-        process = subprocess.Popen([str(word) for word in words], cwd=site.folder, stdout=log, stderr=log,
-                                   stdin=subprocess.DEVNULL)
-    wait_for(lambda: served(port), "the balancer to serve")
-    return process
-
-
-class Haproxy:
-    """HAProxy before the hosts of a site. It tries nothing twice: a request that fails is seen to fail."""
-
-    def __init__(self, site, weight=100):
-        self.site, self.program = site, find("haproxy")
-        self.port, self.socket = Ports.take(), site.folder / "admin.sock"
-        servers = "".join(f"  server web{i + 1} 127.0.0.1:{port} weight {weight} check inter 100ms fall 2 rise 1\n"
-                          for i, port in enumerate(site.ports))
-        configuration = site.folder / "haproxy.cfg"
-        configuration.write_text(
-            f"global\n  stats socket {self.socket} level admin\n  maxconn 200\n"
-            "defaults\n  mode http\n  timeout connect 2s\n  timeout client 10s\n  timeout server 10s\n  retries 0\n"
-            f"frontend front\n  bind 127.0.0.1:{self.port}\n  default_backend web\nbackend web\n{servers}")
-        self.begin()
-
-    def begin(self):
-        self.process = begin(self.site, [self.program, "-db", "-f", self.site.folder / "haproxy.cfg"], self.port)
-
-    def ask(self, command):
-        with socket.socket(socket.AF_UNIX) as line:
-            line.settimeout(10)
-            line.connect(str(self.socket))
-            line.sendall(command.encode() + b"\n")
-            answer = b""
-            while data := line.recv(65536):
-                answer += data
-        return answer.decode()
-
-    def servers(self):
-        """{name: (status, weight)}"""
-        lines = self.ask("show stat web 4 -1").removeprefix("# ").strip().splitlines()
-        names = lines[0].split(",")
-        rows = [dict(zip(names, line.split(","))) for line in lines[1:]]
-        return {row["svname"]: (row["status"].split()[0], int(row["weight"])) for row in rows}
-
-    def plan(self, **more):
-        return {"haproxy": {"sockets": [str(self.socket)], "backend": "web", "server": "${host.name}"},
-                "drain_timeout": "10s", **more}
-
-    def end(self):
-        self.process.kill()
-        self.process.wait()
+from balancer import Client, Haproxy, begin, find
+from support import Ports, main, served, test, wait_for
 
 
 class Nginx:
@@ -95,39 +32,6 @@ class Nginx:
         return {"nginx": {"file": str(self.file), "server": "127.0.0.1:${vars.port}",
                           "test": [*self.words, "-t", "-q"], "reload": [program, *self.words[1:], "-s", "reload"]},
                 "drain_timeout": "10s", **more}
-
-
-class Client:
-    """Sends requests without a pause, each with a connection of its own."""
-
-    def __init__(self, port):
-        self.port, self.answers, self.failures, self.over = port, [], [], False
-        self.threads = [threading.Thread(target=self.send, daemon=True) for _ in range(2)]
-
-    def send(self):
-        while not self.over:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=10) as answer:
-                    self.answers.append(answer.read().decode().strip())
-            except OSError as problem:
-                self.failures.append(repr(problem))
-            time.sleep(0.002)
-
-    def __enter__(self):
-        for thread in self.threads:
-            thread.start()
-        wait_for(lambda: len(self.answers) > 10, "the first answers")
-        return self
-
-    def __exit__(self, *_):
-        self.over = True
-        for thread in self.threads:
-            thread.join()
-
-    def expect(self, *versions):
-        assert not self.failures, f"{len(self.failures)} of {len(self.answers)} failed: {self.failures[:3]}"
-        seen = {answer.split()[1] for answer in self.answers}
-        assert seen == set(versions), seen
 
 
 def evidence(site, order, step, host="web1"):

@@ -8,11 +8,15 @@
  * decision against is what it has seen itself (Imagined), never what the fold says of it:
  *   I1  no host is switched before its restore point is proved, and no such order can be folded
  *   I4  never more hosts taken out of service, or put back, at one time than max_unavailable
- *   I5  while anything is wrong no host is switched; every rollout ends, or waits for a named person
+ *   I5  while anything is wrong no host is switched, unless its host was left out: no more of a stage than
+ *       max_failed, and never put back or skipped when it is well; every rollout ends, or waits for a named
+ *       person
  *   I7  whoever reads the journal after a crash decides the same; no order is given or answered twice
+ *   I11 no stage passes without a confirmed host, or with one that is neither confirmed nor left out
  *   I11 silence is never a pass: no host is confirmed without a passing report since its soak began, nor
  *       before the soak is over, and nothing goes on while a switched host has been silent for too long
- *   I12 a failed host is not switched again unless a person resumed; what was given up is not switched
+ *   I12 a failed host is not switched again unless a person resumed or retried it; what was given up or left
+ *       out is not switched
  *
  * test_mutation.py takes each guard of these out of the model and holds this program to noticing it.
  */
@@ -27,7 +31,8 @@
 enum {
     HOSTS_MAX = 9,
     STARTS_MAX = 8,
-    EVENTS_MAX = 20000,
+    RETRIES_MAX = 6,
+    EVENTS_MAX = 60000,
     STEPS_MAX = 200000,
     START_MS = 1000000000,
     HOUR_MS = 3600 * 1000
@@ -40,12 +45,17 @@ typedef struct Imagined { /* one host: what will become of it, and what was seen
     int64_t probe_at_ms;
     int64_t report_at_ms;
     /* seen: */
-    bool proved;  /* a PREPARE was answered */
-    bool on_new;  /* a SWITCH was given, and no rollback was answered since */
-    bool watched; /* a SWITCH was answered, and neither COMMIT nor a rollback since */
-    bool wrong;   /* it failed or fell sick, and no person has said to try again */
-    bool gone;    /* lost, or rolled back by itself: trying again is not possible */
-    bool down;    /* its switch failed, and nothing has mended it since */
+    bool proved;              /* a PREPARE was answered */
+    bool on_new;              /* a SWITCH was given, and no rollback was answered since */
+    bool watched;             /* a SWITCH was answered, and neither COMMIT nor a rollback since */
+    bool wrong;               /* it failed or fell sick, and no person has said to try again */
+    bool gone;                /* lost, or rolled back by itself: trying again is not possible */
+    bool down;                /* its switch failed, and nothing has mended it since */
+    bool sick;                /* a report said so, and nobody has resumed or put it back since */
+    bool missing;             /* it was lost, and has not answered since */
+    bool failed_out, skipped; /* left out */
+    bool retried;             /* a person asked for another try, and it was not prepared for that yet */
+    bool confirmed;
     bool order_open;
     OrderKind order;
     int orders, switches;
@@ -64,6 +74,7 @@ typedef struct World {
     int64_t now_ms;
     int64_t soak_ms, soak_until_ms; /* of the last soak */
     int starts_left;                /* each gives orders their time again: for ever would be too often */
+    int retries_left;
     bool failing;
     bool given_up; /* a person has aborted it, or asked for a rollback */
     bool held;     /* it waits for a person */
@@ -92,7 +103,17 @@ static bool one_in(World *world, int64_t n) { return up_to(world, n) == 0; }
 
 /* ---- an imagined plan */
 
+static const char *imagine_max_failed(World *world, Buffer *text, int hosts) {
+    if (one_in(world, 2)) return "0";
+    if (one_in(world, 2))
+        buffer_printf(text, "%d", (int)up_to(world, hosts + 1));
+    else
+        buffer_printf(text, "%d%%", (int)up_to(world, 101));
+    return buffer_text(text);
+}
+
 static void write_plan(World *world, Buffer *out, int hosts) {
+    BUFFER_AUTO max_failed = {0};
     static const char *const data[] = {"keep-data", "restore-data", "hold"};
     buffer_printf(out,
                   "upkeep: 1\nservice:\n  name: s\n  root: /srv/${host.name}\n  run: {systemd: s.service}\n"
@@ -108,8 +129,9 @@ static void write_plan(World *world, Buffer *out, int hosts) {
         buffer_printf(out, "  max_unavailable: %d%%\n", (int)up_to(world, 100) + 1);
     buffer_text_append(out, "  stages:\n");
     if (hosts > 1 && one_in(world, 2)) buffer_text_append(out, "    - {name: pilot, hosts: 1, soak: 20s}\n");
-    buffer_printf(out, "    - {name: rest, batch: %d%%, soak: %ds}\n", (int)up_to(world, 100) + 1,
-                  (int)up_to(world, 60));
+    int batch = (int)up_to(world, 100) + 1, soak = (int)up_to(world, 60);
+    buffer_printf(out, "    - {name: rest, batch: %d%%, soak: %ds, max_failed: \"%s\"}\n", batch, soak,
+                  imagine_max_failed(world, &max_failed, hosts));
 }
 
 /* ---- the journal, and a crash that forgets everything else */
@@ -119,7 +141,7 @@ static void fold(World *world, json_t *event) {
     if (json_array_size(world->journal) > EVENTS_MAX) broken(world, "I5: it does not end");
     json_array_append(world->journal, event);
     if (rollout_fold(world->rollout, (int64_t)json_array_size(world->journal), event, &error) < 0)
-        broken(world, error.en);
+        broken(world, "I7: an event cannot be folded that may come at any moment");
 }
 
 static Rollout *replay(const World *world, Arena *arena) {
@@ -141,6 +163,22 @@ static void forge(const World *world, Rollout *copy, const RolloutHost *host, co
     json_set_text(event, "order", "switch");
     json_set_text(event, "order_id", id);
     if (rollout_fold(copy, copy->sequence + 1, event, &error) == 0) broken(world, what);
+}
+
+/* People in other processes write when they like: also between what was decided and its being written. */
+static void race(World *world, Rollout *copy, json_t *decided) {
+    static const char *const verbs[] = {"control.skip",   "control.retry", "control.pause",
+                                        "control.resume", "control.abort", "control.rollback",
+                                        "control.skip",   "control.retry"};
+    Error error;
+    int64_t sequence = copy->sequence;
+    JSON_AUTO control = rollout_event(copy, verbs[up_to(world, 8)], world->now_ms);
+    json_set_text(control, "host", copy->hosts[up_to(world, (int64_t)copy->host_count)].name);
+    if (rollout_fold(copy, ++sequence, control, &error) < 0)
+        broken(world, "I7: what a person asked for could not be folded");
+    for (size_t i = 0; i < json_array_size(decided); i++)
+        if (rollout_fold(copy, ++sequence, json_array_get(decided, i), &error) < 0)
+            broken(world, "I7: what a person wrote in between has made the journal unreadable");
 }
 
 /* Events that nobody may have written: what cannot be folded cannot have happened. */
@@ -176,7 +214,10 @@ static void crash(World *world) {
     Rollout *again = replay(world, arena);
     JSON_AUTO after = rollout_decide(again, world->now_ms);
     if (!json_equal(before, after)) broken(world, "I7: after a crash something else was decided");
-    forge_some(world, again);
+    if (one_in(world, 2))
+        forge_some(world, again);
+    else
+        race(world, again, after);
     if (world->starts_left > 0 && one_in(world, 5)) start_again(world);
 }
 
@@ -191,20 +232,79 @@ static size_t count_rollbacks(const World *world) {
     return count;
 }
 
-/* Hosts that serve nobody because of us, but for `host`. */
-static size_t count_out(const World *world, const Imagined *host) {
+static bool is_left_out(const Imagined *host) { return host->failed_out || host->skipped; }
+
+static bool is_out(const Imagined *host) {
+    bool going = host->order_open && (host->order == ORDER_SWITCH || host->order == ORDER_ROLLBACK);
+    return host->down || host->sick || host->missing || (going && host->on_new);
+}
+
+/* Hosts that serve nobody because of us, but for `host`: beside a switch also those that are to be put back
+ * (nobody knows how well they serve), beside a rollback not those that may stay out for ever. */
+static size_t count_out(const World *world, const Imagined *host, bool beside_switch) {
     size_t count = 0;
     for (size_t i = 0; i < world->rollout->host_count; i++) {
         const Imagined *other = &world->hosts[i];
-        count += other != host && (other->down || (other->order_open && other->order == ORDER_SWITCH));
+        const RolloutHost *known = &world->rollout->hosts[i];
+        bool hopeless = !other->order_open && (other->missing || known->rollback_failed || known->kept);
+        bool going = (is_left_out(other) || other->retried) && other->on_new;
+        if (other == host) continue;
+        count += beside_switch ? is_out(other) || going : is_out(other) && !hopeless;
     }
     return count;
+}
+
+/* What the plan says, written down once more: percentages rounded down. */
+static size_t failures_allowed(const World *world, size_t stage) {
+    const Amount *amount = &world->plan->rollout.stages.items[stage].max_failed;
+    size_t members = 0;
+    for (size_t i = 0; i < world->rollout->host_count; i++)
+        members += world->rollout->hosts[i].stage == stage;
+    return amount->percent ? members * (size_t)amount->value / 100 : (size_t)amount->value;
+}
+
+static void check_left_out(const World *world, const RolloutHost *known) {
+    size_t failed = 0;
+    const Imagined *host = &world->hosts[known - world->rollout->hosts];
+    for (size_t i = 0; i < world->rollout->host_count; i++)
+        failed += world->rollout->hosts[i].stage == known->stage && world->hosts[i].failed_out;
+    if (is_left_out(host)) broken(world, "I5: a host was left out twice");
+    if (failed >= failures_allowed(world, known->stage))
+        broken(world, "I5: more were left out than may fail");
+}
+
+static void check_stage_kept(const World *world, size_t stage) {
+    for (size_t i = 0; i < world->rollout->host_count; i++)
+        if (world->rollout->hosts[i].stage == stage && !is_left_out(&world->hosts[i])) return;
+    broken(world, "I11: a stage was left without a host");
+}
+
+/* Everybody in it is confirmed or left out, and somebody is confirmed. */
+static void check_passed(const World *world, const char *name) {
+    bool any = false;
+    for (size_t i = 0; i < world->rollout->host_count; i++) {
+        const Imagined *host = &world->hosts[i];
+        size_t stage = world->rollout->hosts[i].stage;
+        if (strcmp(world->plan->rollout.stages.items[stage].name, name) != 0 || is_left_out(host)) continue;
+        if (!host->confirmed) broken(world, "I11: a stage passed before each of its hosts was confirmed");
+        any = true;
+    }
+    if (!any) broken(world, "I11: a stage passed without a host");
+}
+
+/* With all others when the rollout fails; else alone, while they go on. */
+static void check_rollback(const World *world, const Imagined *host, size_t allowed) {
+    if (!world->failing && !world->given_up && !is_left_out(host) && !host->retried)
+        broken(world, "I5: a host was put back that has its part in it");
+    if (host->on_new && !is_out(host) && count_out(world, host, false) >= allowed)
+        broken(world, "I4: a host was put back when too many were out of service");
 }
 
 static void check_nothing_is_wrong(const World *world) {
     int64_t limit_ms = world->plan->health.items[0].deadline_ms;
     for (size_t i = 0; i < world->rollout->host_count; i++) {
         const Imagined *host = &world->hosts[i];
+        if (is_left_out(host) || host->retried) continue;
         if (host->wrong || host->gone) broken(world, "I5: it went on after a failing verdict");
         if (host->watched && !host->order_open && world->now_ms - host->heard_ms > limit_ms)
             broken(world, "I11: it went on though a host was silent");
@@ -217,7 +317,9 @@ static void check_switch(const World *world, const Imagined *host) {
     if (world->failing) broken(world, "I5: switched after a failing verdict");
     if (world->given_up) broken(world, "I12: switched after it was given up");
     if (host->switches > 0 && !host->resumed_since_switch) broken(world, "I12: switched again by itself");
-    if (count_out(world, host) >= allowed) broken(world, "I4: too many hosts out of service");
+    if (is_left_out(host) || host->retried) broken(world, "I12: switched though it was left out");
+    if (!is_out(host) && count_out(world, host, true) >= allowed)
+        broken(world, "I4: too many hosts out of service");
     check_nothing_is_wrong(world);
 }
 
@@ -235,10 +337,21 @@ static void check_order(const World *world, const json_t *event) {
     if (kind == ORDER_SWITCH) check_switch(world, host);
     if (kind == ORDER_ROLLBACK && host->on_new && count_rollbacks(world) >= allowed)
         broken(world, "I4: too many hosts put back at one time");
+    if (kind == ORDER_ROLLBACK) check_rollback(world, host, allowed);
+    if ((kind == ORDER_CONFIRM || kind == ORDER_COMMIT) && is_left_out(host))
+        broken(world, "I5: a host that was left out went on");
     if (kind == ORDER_CONFIRM && !host->passed_since_soak) broken(world, "I11: confirmed without a report");
     if (kind == ORDER_CONFIRM && world->now_ms < world->soak_until_ms)
         broken(world, "I11: confirmed before its soak was over");
     if (kind == ORDER_CONFIRM || kind == ORDER_COMMIT) check_nothing_is_wrong(world);
+}
+
+/* Whoever was left out of what went through is named. */
+static void check_named(const World *world, const json_t *event) {
+    size_t left_out = 0, named = json_array_size(json_object_get(event, "left_out"));
+    for (size_t i = 0; i < world->rollout->host_count; i++) left_out += is_left_out(&world->hosts[i]);
+    if (!world->failing && !world->given_up && named != left_out)
+        broken(world, "I5: a host that was left out is not named");
 }
 
 static void check(const World *world, const json_t *event) {
@@ -247,6 +360,9 @@ static void check(const World *world, const json_t *event) {
     if (strcmp(type, "order.given") == 0) check_order(world, event);
     if (strcmp(type, "stage.passed") == 0 || strcmp(type, "batch.started") == 0)
         check_nothing_is_wrong(world);
+    if (strcmp(type, "stage.passed") == 0) check_passed(world, json_get_text(event, "stage", ""));
+    if (strcmp(type, "host.left_out") == 0) check_left_out(world, known);
+    if (strcmp(type, "change.closed") == 0) check_named(world, event);
     if (strcmp(type, "host.lost") == 0 && !world->hosts[known - world->rollout->hosts].order_open)
         broken(world, "I7: an answer was forgotten");
 }
@@ -260,8 +376,13 @@ static void note_order(World *world, Imagined *host, const json_t *event) {
     if (host->order == ORDER_SWITCH) {
         host->switches++;
         host->on_new = true;
-        host->resumed_since_switch = host->passed_since_soak = false;
+        host->resumed_since_switch = host->passed_since_soak = host->confirmed = false;
     }
+    if (host->order == ORDER_PREPARE) host->retried = false;
+    bool first = world->rollout->switch_count == 0; /* later the others' reports would fill the journal */
+    if (host->dead &&
+        (host->order == ORDER_ROLLBACK || (host->order == ORDER_PREPARE && first && one_in(world, 3))))
+        return;
     if ((host->never_answers || host->dead) && host->order == ORDER_SWITCH) return;
     host->answer_at_ms = world->now_ms + 1 + up_to(world, 20000);
     if (host->order == ORDER_SWITCH) host->probe_at_ms = world->now_ms + 1 + up_to(world, 20000);
@@ -271,8 +392,10 @@ static void note_resume(World *world) {
     for (size_t i = 0; i < world->rollout->host_count; i++) {
         Imagined *host = &world->hosts[i];
         if (world->rollout->state == ROLLOUT_RUNNING) host->heard_ms = world->now_ms;
-        if (!world->held) continue;
-        host->wrong = false;
+        if (!world->held || is_left_out(host) || host->retried) continue;
+        /* what could not be put back for another try is put back before that all the same */
+        host->retried = host->wrong && host->order == ORDER_ROLLBACK;
+        host->wrong = host->sick = false;
         host->resumed_since_switch = true;
     }
     world->held = false;
@@ -295,8 +418,13 @@ static void note(World *world, const json_t *event) {
     }
     if (strcmp(type, "control.resume") == 0) note_resume(world);
     if (strcmp(type, "order.given") == 0) note_order(world, host, event);
+    if (host && strcmp(type, "host.left_out") == 0) {
+        host->failed_out = true;
+        check_stage_kept(world, known->stage);
+    }
     if (host && strcmp(type, "host.lost") == 0) {
-        host->gone = true;
+        host->gone = host->missing = true;
+        if (host->retried) host->retried = false; /* it is a fault again */
         host->order_open = host->watched = false;
     }
 }
@@ -324,10 +452,13 @@ static bool fails(const Imagined *imagined, OrderKind kind) {
 }
 
 static void note_answer(const World *world, Imagined *host, bool failed) {
-    host->order_open = false;
+    host->order_open = host->missing = false;
     host->wrong |= failed;
     if (host->order == ORDER_SWITCH) host->down = failed;
-    if (host->order == ORDER_ROLLBACK && !failed) host->down = false;
+    if (host->order == ORDER_ROLLBACK && !failed) host->down = host->sick = host->proved = false;
+    if (host->order == ORDER_ROLLBACK && failed) host->retried = false;
+    if (host->order == ORDER_ROLLBACK && !failed && host->retried) host->wrong = host->gone = false;
+    if (host->order == ORDER_CONFIRM) host->confirmed = !failed;
     if (failed) {
         host->watched = false;
         return;
@@ -353,6 +484,8 @@ static void answer(World *world, size_t index) {
     if (one_in(world, 3) && imagined->order == ORDER_SWITCH)
         imagined->switch_fails = false; /* mended meanwhile */
     fold(world, event);
+    if (host->state == HOST_PENDING && (world->failing || world->given_up))
+        broken(world, "I12: what was given up is to begin again");
     note_answer(world, imagined, failed);
 }
 
@@ -380,6 +513,8 @@ static void report(World *world, size_t index) {
     imagined->passed_since_soak |= strcmp(json_get_text(event, "verdict", ""), "pass") == 0;
     imagined->heard_ms = world->now_ms;
     imagined->wrong |= sick;
+    imagined->sick |= sick; /* as a failing verdict stays */
+    imagined->missing = false;
     if (sick) imagined->sick_in_soak = one_in(world, 2);
     fold(world, event);
 }
@@ -394,8 +529,47 @@ static void roll_back_by_itself(World *world, size_t index) {
     JSON_AUTO event = rollout_event(world->rollout, "host.rolled_back", world->now_ms);
     json_set_text(event, "host", host->name);
     fold(world, event);
-    imagined->gone = true;
+    imagined->gone = !imagined->retried;
+    imagined->wrong &= !imagined->retried;
     imagined->order_open = imagined->watched = imagined->on_new = false;
+    imagined->down = imagined->sick = imagined->missing = imagined->proved = false;
+}
+
+static void note_skip(World *world, const RolloutHost *known, Imagined *host) {
+    bool well = host->on_new && !host->wrong && !host->gone && !host->retried && !world->held;
+    if (known->part != PART_SKIPPED || host->skipped) return; /* it had no effect */
+    if (well || (host->confirmed && !host->retried))
+        broken(world, "I5: a host was skipped that runs the new version well");
+    host->skipped = true;
+    host->retried = false;
+    check_stage_kept(world, known->stage);
+}
+
+static void note_retry(World *world, const RolloutHost *known, Imagined *host, const RolloutHost *before) {
+    bool well = !is_left_out(host) && !host->wrong && !host->gone && !world->held;
+    if (known->part == before->part && known->state == before->state) return; /* it had no effect */
+    if (well) broken(world, "I12: a host was begun again with which nothing was wrong");
+    if (world->failing || world->given_up) broken(world, "I12: what was given up was begun again");
+    host->failed_out = host->skipped = host->wrong = host->gone = false;
+    host->retried = host->resumed_since_switch = true;
+    if (known->state == HOST_PENDING) host->proved = false; /* at once: there is nothing to put back */
+}
+
+/* One host, and mostly one with which something is wrong. */
+static void steer_host(World *world) {
+    size_t index = (size_t)up_to(world, (int64_t)world->rollout->host_count);
+    for (size_t i = 0; i < world->rollout->host_count && one_in(world, 2); i++)
+        if (world->hosts[i].wrong || world->hosts[i].gone) index = i;
+    const RolloutHost *known = &world->rollout->hosts[index], before = *known;
+    bool skip = one_in(world, 2);
+    if (!skip && world->retries_left-- <= 0) return;
+    JSON_AUTO event = rollout_event(world->rollout, skip ? "control.skip" : "control.retry", world->now_ms);
+    json_set_text(event, "host", known->name);
+    fold(world, event);
+    if (skip)
+        note_skip(world, known, &world->hosts[index]);
+    else
+        note_retry(world, known, &world->hosts[index], &before);
 }
 
 static void steer(World *world) {
@@ -405,6 +579,10 @@ static void steer(World *world) {
     if (!(waits && one_in(world, 20)) && !(world->steered && one_in(world, 60))) return;
     const char *verb = verbs[waits && !world->rollout->held ? 1 : up_to(world, 6)];
     if (rollout_ended(world->rollout)) return;
+    if (one_in(world, 2)) {
+        steer_host(world);
+        return;
+    }
     JSON_AUTO event = rollout_event(world->rollout, verb, world->now_ms);
     json_set_bool(event, "restore_data", one_in(world, 2));
     fold(world, event);
@@ -436,8 +614,11 @@ static void check_end(World *world) {
         bool new_version = host->state == HOST_COMMITTED,
              old = host->state == HOST_ROLLED_BACK || host->state == HOST_PENDING;
         bool named = host->rollback_failed || host->kept || host->state == HOST_LOST;
-        if (rollout->outcome == OUTCOME_SUCCEEDED ? !new_version : !old && !named)
+        bool forward = !world->failing && !world->given_up; /* it went through, but for who was left out */
+        if (forward && !is_left_out(&world->hosts[i]) ? !new_version : !old && !named)
             broken(world, "I5: a host was left between two versions");
+        if (rollout->outcome == OUTCOME_SUCCEEDED && (host->rollback_failed || host->kept))
+            broken(world, "I5: a host that needs a person ended as a success");
     }
 }
 
@@ -465,6 +646,7 @@ static RolloutOutcome simulate(uint64_t seed) {
         broken(&world, error.en);
     world.plan = plan;
     world.steered = one_in(&world, 3);
+    world.retries_left = (int)up_to(&world, RETRIES_MAX + 1);
     world.starts_left = (int)up_to(&world, STARTS_MAX + 1);
     imagine(&world, (size_t)hosts);
     Rollout bare = {.plan = plan, .change = "CHG-1"};

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""test_mutation.py PROJECT COMPILER…: the simulation bites. TAP.
+"""test_mutation.py PROJECT COMPILER…: the simulations bite. TAP.
 
-Each guard of an invariant is taken out of a copy of the model, one at a time; the simulation over that copy must name
-a broken invariant. The copy is compiled without assertions: what the model notices of itself does not count.
+Each guard of an invariant is taken out of a copy of the model, the engine or its link to remote hosts, one at a time;
+a simulation over that copy must name a broken invariant. The copy is compiled without assertions: what the source
+notices of itself does not count.
 """
 import os
 import re
@@ -13,26 +14,95 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PROJECT, COMPILER = Path(sys.argv[1]), sys.argv[2:]
-SEEDS = 4000
-FOLD, DECIDE = "src/model/rollout.c", "src/model/rollout_decide.c"
+FOLD, DECIDE, PART = "src/model/rollout.c", "src/model/rollout_decide.c", "src/model/rollout_part.c"
+ENGINE, REMOTE, JOURNAL = "src/engine/engine.c", "src/engine/host_link_remote.c", "src/journal/journal.c"
 PACKAGES = ["libcrypto", "jansson", "yaml-0.1"]
 
+# {program: (its seeds, its own sources, what it is made of beside base/ and model/)}
+PROGRAMS = {
+    "rollout": (8000, ["simulate_rollout.c"], []),
+    "fleet": (3000, ["simulate_fleet.c", "agent.c", "book.c", "controller.c", "fleet.c", "machine.c", "network.c",
+                     "people.c", "witness.c", "witness_reality.c"],
+              [ENGINE, REMOTE, JOURNAL, "src/engine/change.c", "src/host/deadline.c"]),
+}
+
 # (invariants of which one must be named, what was taken out, file, text that stands there once, text instead)
-MUTATIONS = [
+IN_ROLLOUT = [
     ("I1", "a switch without a proof cannot be folded", FOLD,
      "if (kind == ORDER_SWITCH && !host->proved) return false;", ""),
     ("I1 I5 I12", "a host that could not be prepared is not prepared", FOLD,
      "    host->state = HOST_FAILED;\n", "    host->state = HOST_PREPARED;\n"),
     ("I4", "no more are switched than may be out", DECIDE,
-     "i < rollout->host_count && out < allowed;", "i < rollout->host_count && (allowed || !out);"),
-    ("I4", "each switch counts at once", DECIDE, "        out++;\n", ""),
+     "if (adds && out >= allowed) continue;", "if (adds && out > allowed) continue;"),
+    ("I4", "each switch counts at once", DECIDE, "        out += adds;\n", ""),
     ("I4", "a host that is being switched is out", FOLD, "    case HOST_SWITCHING:\n", ""),
     ("I4", "a host that is being probed is out", FOLD, "    case HOST_PROBING:\n", ""),
-    ("I4", "no more are put back than may be out", DECIDE, "if (host->switched && out >= allowed) continue;",
-     "(void)allowed;"),
-    ("I4", "each one put back counts at once", DECIDE, "        out += host->switched;\n", ""),
+    ("I4", "no more are put back at one time than may be out", DECIDE, "if ((host->switched && back >= allowed) ||",
+     "if ("),
+    ("I4", "each one put back counts at once", DECIDE, "        back += host->switched;\n", ""),
+    ("I4", "each that served and is put back counts at once", DECIDE, "        out += serving;\n", ""),
+    ("I4", "those that are being switched or put back elsewhere count", DECIDE,
+     "out = count_out_for_now(rollout), count;", "out = 0, count;"),
+    ("I5", "those that will not come back leave room for the others to go back", DECIDE,
+     "!may_serve(host) && !is_out_for_good(host);", "!may_serve(host);"),
     ("I4", "those that are being put back count", DECIDE,
-     "out += rollout->hosts[i].state == HOST_ROLLING_BACK && rollout->hosts[i].switched;", ";"),
+     "count += rollout->hosts[i].state == HOST_ROLLING_BACK && rollout->hosts[i].switched;", ";"),
+    ("I4", "a host that was left out is out until it is back", FOLD,
+     "if (host->missing || (host->part != PART_TAKEN && host->switched)) return true;",
+     "if (host->missing) return true;"),
+    ("I4", "one that may serve is put back alone when there is room for it", DECIDE,
+     "(serving && out >= allowed)", "(serving && out > allowed)"),
+    ("I5", "no more are left out than may fail", DECIDE,
+     "stage->failed_count < plan_amount_at_most(", "stage->failed_count <= plan_amount_at_most("),
+    ("I5", "a threshold is not more generous than it says", DECIDE,
+     "plan_amount_at_most(&plan->max_failed", "plan_amount_of(&plan->max_failed"),
+    ("I5", "each one left out counts", FOLD, "    stage->failed_count += host->part == PART_FAILED;\n", ""),
+    ("I11", "the last host of a stage is not left out", DECIDE,
+     " &&\n           stage->left_out_count + 1 < stage->host_count;", ";"),
+    ("I11", "the last host of a stage cannot be skipped", PART,
+     "if (stage->left_out_count + 1 < stage->host_count) return 0;", "return 0;"),
+    ("I5", "a switched host that is well cannot be skipped", PART,
+     "if (!untouched && host->part != PART_RETRIED && !has_failed(rollout, host)) {",
+     "if (host->confirmed) {"),
+    ("I5", "a confirmed host cannot be skipped", PART, "    if (host->confirmed) return false;\n    switch",
+     "    if (host->confirmed) return true;\n    switch"),
+    ("I12", "a host that is well is not begun again", PART,
+     "if (rollout_is_left_out(host) || has_failed(rollout, host)) return 0;", "return 0;"),
+    ("I12 I5", "what is rolled back is not begun again", PART,
+     "if (rollout->state == ROLLOUT_ROLLING_BACK)\n        return error_set(", "if (false)\n        return error_set("),
+    ("I1", "whoever is tried again is proved again", FOLD,
+     "host->switched = host->confirmed = host->proved = host->rollback_failed = false;",
+     "host->switched = host->confirmed = host->rollback_failed = false;"),
+    ("I4 I5 I12", "whoever is tried again is put back first", FOLD,
+     "bool back_first = host->switched || host->rollback_failed || host->order_open;",
+     "bool back_first = host->order_open;"),
+    ("I5 I11", "whoever was left out is in no batch", DECIDE,
+     "return host->stage == stage && host->part == PART_TAKEN && host->batch &&",
+     "return host->stage == stage && host->batch &&"),
+    ("I11", "a stage waits for those that are tried again", DECIDE,
+     "return host->part == PART_RETRIED || (host->part", "return (host->part"),
+    ("I5", "whoever was left out is put back", DECIDE,
+     "    if (any) decide_rollback_orders(decision, true);\n", ""),
+    ("I5", "only who was left out is put back alone", DECIDE,
+     "if (alone && host->part == PART_TAKEN) continue;", "if (alone && host->state != HOST_CONFIRMED) continue;"),
+    ("I5", "the end waits for those that are put back", DECIDE,
+     "over &= !host->order_open && !needs_rollback(host);", ""),
+    ("I5", "whoever was left out is not committed", DECIDE,
+     "        if (host->part != PART_TAKEN) {\n            over", "        if (host->part == PART_RETRIED) {\n            over"),
+    ("I5", "a host that needs a person is no success", DECIDE,
+     "RolloutOutcome outcome = person_needed ? OUTCOME_FAILED : OUTCOME_SUCCEEDED;",
+     "RolloutOutcome outcome = OUTCOME_SUCCEEDED;"),
+    ("I5", "whoever was left out is named", DECIDE,
+     "        if (rollout_is_left_out(&rollout->hosts[i]))\n            json_array_append_new(names,",
+     "        if (rollout->hosts[i].part == PART_FAILED)\n            json_array_append_new(names,"),
+    ("I5", "those that stay out leave no rollout stuck", DECIDE, "return wanted && out >= allowed;",
+     "return wanted && out > allowed;"),
+    ("I5 I12", "a rollback ends every other try", FOLD,
+     "if (rollout->hosts[i].part == PART_RETRIED) set_part(", "if (false) set_part("),
+    ("I7", "a person who writes in between does no harm", FOLD,
+     "    if (rollout_check_skip(fold->rollout, fold->host, NULL) == 0) leave_out(fold, PART_SKIPPED);\n    return true;",
+     "    if (rollout_check_skip(fold->rollout, fold->host, NULL) < 0) return false;\n    leave_out(fold, PART_SKIPPED);\n"
+     "    return true;"),
     ("I5", "a fault is looked for", DECIDE, "if (find_fault(rollout, decision->now_ms, &fault)) {",
      "if (find_fault(rollout, decision->now_ms, &fault) && !decision) {"),
     ("I5", "after a fault nothing else is decided", DECIDE, "        decide_fault(decision, &fault);\n        return;\n",
@@ -45,7 +115,7 @@ MUTATIONS = [
     ("I5", "a host that rolled back by itself is a fault", DECIDE,
      "} else if (host->state == HOST_ROLLED_BACK) {", "} else if (false) {"),
     ("I5", "an order has a deadline", DECIDE,
-     "decision->now_ms - since_ms < order_limit_ms[host->order.kind]) continue;", "since_ms) continue;"),
+     "found && decision->now_ms >= order_until_ms(decision->rollout, host);", "false;"),
     ("I5", "what was touched is put back", DECIDE, "    return !host->rollback_failed && !host->kept;\n",
      "    return false;\n"),
     ("I5", "a host in an order is not forgotten at the end", DECIDE,
@@ -81,8 +151,59 @@ MUTATIONS = [
 ]
 
 
+IN_FLEET = [
+    ("I7", "a report that was heard before is dropped", REMOTE, "    if (number <= box->taken) return 0;\n", ""),
+    ("I7", "a report that leaves a gap is refused", REMOTE, "if (number > box->taken + 1)", "if (number < 0)"),
+    ("I7", "only what stands in the journal need not come again", REMOTE, "*heard = box->heard;", "*heard = box->taken;"),
+    ("I7", "a new link goes on counting where the journal ends", REMOTE,
+     ".taken = spec->rollout->hosts[i].report_number,", ".taken = 0,"),
+    ("I7", "a new link knows what was heard", REMOTE, ".heard = spec->rollout->hosts[i].report_number", ".heard = 0"),
+    ("I7", "what stands in the journal is heard", REMOTE, "    if (number > box->heard) box->heard = number;\n", ""),
+    ("I5", "an order that is answered is handed out no more", REMOTE, 'json_get_text(event, "order_id", ""), box->order.id) == 0) box->waiting = false;',
+     'json_get_text(event, "order_id", ""), box->order.id) == 0) (void)box;'),
+    ("I5", "an order that is withdrawn is handed out no more", REMOTE, "    box->waiting = box->cancelled = false;\n", ""),
+    ("I7", "a new order is not cancelled", REMOTE, "    box->cancelled = false;\n", ""),
+    ("I7", "a cancel reaches its host", REMOTE, "    box->cancelled = box->waiting;\n", ""),
+    ("I7", "hosts say only what is theirs to say", REMOTE,
+     'return "no host may say that";', "return NULL;"),
+    ("I7", "hosts speak only of their own orders", REMOTE,
+     "if (types[i].of_order && !was_given(box, id) && !order_is_by_itself(id))", "if (false)"),
+    ("I7", "an answer to an order that is closed is not taken", ENGINE,
+     "    if (!is_answer(event)) return true;\n", "    return true;\n"),
+    ("I7", "a late answer keeps its number", ENGINE, 'if (json_get_integer(event, "report", 0) == 0) {', "if (true) {"),
+    ("I7", "a second answer in one breath waits", ENGINE, "if (answer && *closed_in == engine->batch) {", "if (false) {"),
+    ("I7", "so does one behind a rollback by itself", ENGINE,
+     'if (answer || strcmp(json_get_text(report->event, "type", ""), "host.rolled_back") == 0)', "if (answer)"),
+    ("I7", "open orders are sent again after a restart", ENGINE, "if (!host->order_open) continue;", "continue;"),
+    ("I7", "so are cancels", ENGINE,
+     "if (host->order_cancelled) spec->link->cancel(spec->link, host->name);", ""),
+    ("I7", "a cancel is acted upon", ENGINE, 'if (strcmp(type, "order.cancelled") == 0)', "if (!type)"),
+    ("I7", "an order that is given is acted upon", ENGINE, 'if (strcmp(type, "order.given") == 0)', "if (!type)"),
+    ("I5", "an order that closes without an answer is withdrawn", ENGINE,
+     "if (closed && engine->spec->link->withdraw)", "if (!type)"),
+    ("I7", "the link hears what stands in the journal", ENGINE, "if (report && host && engine->spec->link->heard)",
+     "if (report < 0)"),
+    ("I7", "who is asked to leave lets a switch come to its end", ENGINE,
+     "rollout->hosts[i].order.kind != ORDER_PREPARE) return false;", "!rollout) return false;"),
+    ("I5 I12", "what was decided before a person wrote is not written", JOURNAL, "    if (batch->change)\n", "    if (false)\n"),
+    ("I5", "a failing verdict is not hidden by a better one", FOLD,
+     "    if (fold->host->health == VERDICT_FAIL) return true;\n", ""),
+    ("I5", "a lost host that is heard again goes back", FOLD,
+     "    if (fold->host->state == HOST_LOST) fold->host->state = HOST_FAILED;\n", ""),
+    ("I5", "a person's rollback reaches lost hosts", FOLD,
+     "        if (rollout->hosts[i].state == HOST_LOST) rollout->hosts[i].state = HOST_FAILED;\n", ""),
+    ("I6", "a host not confirmed by its deadline is a fault", DECIDE,
+     "} else if (host->state == HOST_HEALTHY && host->confirm_by_ms && now_ms >= host->confirm_by_ms) {",
+     "} else if (false) {"),
+    ("I11", "after a restart nobody has passed yet", FOLD,
+     "        if (host->health == VERDICT_PASS) host->health = VERDICT_INCONCLUSIVE;\n        host->health_ms = 0;\n", ""),
+    ("I7", "counting reports outlives an engine", FOLD, "    fold->host->report_number = number;\n", ""),
+]
+MUTATIONS = [("rollout", *one) for one in IN_ROLLOUT] + [("fleet", *one) for one in IN_FLEET]
+
+
 def run(*words, **more):
-    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120, **more)
+    return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=400, **more)
 
 
 def compile_one(source, target, folder, *flags):
@@ -94,36 +215,45 @@ def compile_one(source, target, folder, *flags):
     return target
 
 
-def build_rest(folder):
-    """Everything but the two files that are mutated: {path: object}."""
+def build_all(folder):
+    """Everything there is: {path: object}."""
     catalogue = folder / "text_catalogue.c"
     done = run(sys.executable, PROJECT / "tools/po_to_c.py", PROJECT / "po/zh.po", catalogue)
     assert done.returncode == 0, done.stderr
-    sources = [*sorted((PROJECT / "src/base").glob("*.c")), *sorted((PROJECT / "src/model").glob("*.c")), catalogue,
-               PROJECT / "tests/simulation/simulate_rollout.c"]
+    paths = [*sorted((PROJECT / "src/base").glob("*.c")), *sorted((PROJECT / "src/model").glob("*.c"))]
+    for _, own, more in PROGRAMS.values():
+        paths += [PROJECT / "tests/simulation" / name for name in own] + [PROJECT / path for path in more]
+    names = [str(path.relative_to(PROJECT)) for path in paths] + [catalogue.name]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return {str(source.relative_to(PROJECT)) if PROJECT in source.parents else source.name: made
-                for source, made in zip(sources, pool.map(
-                    lambda source: compile_one(source, folder / (source.stem + ".o"), folder), sources))}
+        return dict(zip(names, pool.map(
+            lambda pair: compile_one(pair[0], folder / (pair[1].replace("/", "_") + ".o"), folder),
+            zip([*paths, catalogue], names))))
 
 
-def simulate(objects, folder, name):
-    program = folder / name
-    done = run(*COMPILER, *objects.values(), "-o", program, *LIBS, "-lpthread")
+def objects_of(program, objects):
+    _, own, more = PROGRAMS[program]
+    wanted = {f"tests/simulation/{name}" for name in own} | set(more)
+    return {path: made for path, made in objects.items()
+            if path in wanted or path.startswith(("src/base/", "src/model/", "text_catalogue"))}
+
+
+def simulate(program, objects, folder, name):
+    path = folder / name
+    done = run(*COMPILER, *objects_of(program, objects).values(), "-o", path, *LIBS, "-lpthread")
     assert done.returncode == 0, done.stderr
-    done = run(program, SEEDS)
-    program.unlink()
+    done = run(path, PROGRAMS[program][0])
+    path.unlink()
     return done
 
 
-def unmutated_passes(objects, folder):
-    done = simulate(objects, folder, "whole")
+def unmutated_passes(program, objects, folder):
+    done = simulate(program, objects, folder, "whole")
     assert done.returncode == 0 and "ok 1 - " in done.stdout and "not ok" not in done.stdout, done.stdout[:500]
 
 
 def is_caught(objects, folder, number):
     """None, or what is wrong."""
-    invariants, _, path, old, new = MUTATIONS[number]
+    program, invariants, _, path, old, new = MUTATIONS[number]
     text = (PROJECT / path).read_text()
     if text.count(old) != 1:
         return f"{path} has this {text.count(old)} times, not once: {old!r}"
@@ -131,7 +261,7 @@ def is_caught(objects, folder, number):
     copy.write_text(text.replace(old, new))
     try:
         mutated = {**objects, path: compile_one(copy, copy.with_suffix(".o"), folder)}
-        done = simulate(mutated, folder, f"mutated{number}")
+        done = simulate(program, mutated, folder, f"mutated{number}")
     except (AssertionError, subprocess.TimeoutExpired) as problem:
         return str(problem)
     found = re.match(r"(?:.*\n)*?seed (\d+): (I\d+): (.*)", done.stdout)
@@ -145,16 +275,17 @@ def is_caught(objects, folder, number):
 
 def main():
     failures = 0
-    print(f"TAP version 13\n1..{len(MUTATIONS) + 1}", flush=True)
+    print(f"TAP version 13\n1..{len(MUTATIONS) + len(PROGRAMS)}", flush=True)
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
         folder = Path(name)
-        objects = build_rest(folder)
-        unmutated_passes(objects, folder)
-        print("ok 1 - as it stands, the model keeps its invariants")
+        objects = build_all(folder)
+        for number, program in enumerate(PROGRAMS):
+            unmutated_passes(program, objects, folder)
+            print(f"ok {number + 1} - as it stands, the {program} keeps its invariants", flush=True)
         for number, problem in enumerate(pool.map(lambda n: is_caught(objects, folder, n), range(len(MUTATIONS)))):
             failures += problem is not None
-            title = f"{MUTATIONS[number][0]}: without “{MUTATIONS[number][1]}” the simulation fails"
-            print(f"{'not ok' if problem else 'ok'} {number + 2} - {title}", flush=True)
+            title = f"{MUTATIONS[number][1]}: without “{MUTATIONS[number][2]}” the simulation fails"
+            print(f"{'not ok' if problem else 'ok'} {number + 1 + len(PROGRAMS)} - {title}", flush=True)
             for line in (problem or "").splitlines():
                 print(f"#   {line}")
     sys.exit(bool(failures))

@@ -20,6 +20,7 @@ typedef struct Play {
     const char *sick_error; /* what it says */
     const char *stubborn;   /* the host whose rollback fails, or NULL */
     const char *refusing;   /* the host whose check says no, or NULL */
+    const char *plan;       /* instead of play_plan, or NULL */
     bool first;             /* nothing was installed before */
 } Play;
 
@@ -66,7 +67,7 @@ static inline void play_open(Play *play, const char *more) {
     play->now_ms = 1790000000000;
     play->arena = arena_new();
     play->journal = journal_memory_new();
-    char *text = arena_printf(play->arena, "%s%s", play_plan, more);
+    char *text = arena_printf(play->arena, "%s%s", play->plan ? play->plan : play_plan, more);
     if (plan_compile(play->arena, "p.yaml", "/tmp", text, strlen(text), &plan, &error) < 0)
         fail_msg("%s", error.en);
     ChangeOpening opening = {plan, "p.yaml", "2.0", &package, "ann@desk", &play->clock};

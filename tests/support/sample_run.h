@@ -25,7 +25,7 @@ static inline void sample_write_plan(const TestFolder *folder, const char *versi
         "package: {file: %s/%s.upk, trust: [%s/k.pub]}\n"
         "hosts: [{name: h}]\n"
         "health:\n"
-        "  - {command: {run: [test, -e, current/healthy]}, every: 10ms, healthy_after: 2, deadline: 300ms}\n"
+        "  - {command: {run: [test, -e, current/healthy]}, every: 10ms, healthy_after: 2, deadline: 2s}\n"
         "rollout: {stages: [{name: all, soak: 50ms}]}\n%s",
         folder->path, folder->path, version, folder->path, more);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""service.py --port PORT [--style WORD]: a small real service, as a release of which tests make packages.
+"""service.py --port PORT [--style WORD] [--address ADDRESS]: a small real service, as a release of which tests make packages.
 
-It stands in releases/<version>/bin/, runs in its host's root, and answers on 127.0.0.1:PORT
+It stands in releases/<version>/bin/, runs in its host's root, and answers on ADDRESS:PORT (of 127.0.0.1)
 
   /           "<name> <version> <style>"          /version    {"version": "<version>"}
   /write?TEXT appends a line to shared/data/entries, as a user would
@@ -49,6 +49,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int)
     parser.add_argument("--style", default="plain")
+    parser.add_argument("--address", default="127.0.0.1")
     options = parser.parse_args()
     words = dict((line.split(":", 1) + [""])[:2] for line in read("behaviour").splitlines())
     version = words.get("says", read("version"))
@@ -100,7 +101,7 @@ def main():
 
     if "deaf" not in words:
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    Server(("127.0.0.1", options.port), Handler).serve_forever()
+    Server((options.address, options.port), Handler).serve_forever()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ typedef struct Room {
     RolloutHost hosts[2];
     Rollout rollout;
     HostLink *link;
+    ClockFalse clock;
     int woken;
 } Room;
 
@@ -23,8 +24,13 @@ static int setup(void **state) {
     if (!room) return -1;
     room->hosts[0] = (RolloutHost){.name = "a"};
     room->hosts[1] = (RolloutHost){.name = "b", .report_number = 5};
+    room->clock = clock_false(1000000000000);
     room->rollout = (Rollout){.hosts = room->hosts, .host_count = 2};
-    HostLinkRemoteSpec spec = {&room->rollout, clock_system(), wake, NULL, room};
+    HostLinkRemoteSpec spec = {.rollout = &room->rollout,
+                               .clock = &room->clock.clock,
+                               .lost_after_ms = 60000,
+                               .wake = wake,
+                               .context = room};
     *state = room;
     return host_link_remote_open(&spec, &room->link, NULL);
 }
@@ -95,6 +101,18 @@ static void test_an_order_that_is_cancelled_says_so_until_the_next(void **state)
     assert_false(json_get_bool(after, "cancel", true));
 }
 
+static void test_an_order_that_is_withdrawn_is_handed_out_no_more(void **state) {
+    Room *room = *state;
+    give(room, "C/a/1");
+    room->link->withdraw(room->link, "a");
+    assert_null(host_link_remote_poll(room->link, "a"));
+    room->link->cancel(room->link, "a");
+    give(room, "C/a/2");
+    JSON_AUTO after = host_link_remote_poll(room->link, "a");
+    assert_string_equal(json_get_text(json_object_get(after, "order"), "id", ""), "C/a/2");
+    assert_false(json_get_bool(after, "cancel", true));
+}
+
 static void test_a_report_that_comes_twice_is_heard_once(void **state) {
     Room *room = *state;
     JSON_AUTO event = NULL;
@@ -145,7 +163,7 @@ static void test_time_is_ours_and_the_host_s_own_stands_beside_it(void **state) 
     next(room, &event);
     assert_string_equal(json_get_text(event, "host_time", ""), "2001-01-01T00:00:00.000Z");
     assert_int_equal(clock_from_text(json_get_text(event, "time", ""), &heard_ms), 0);
-    assert_true(clock_wall_ms(clock_system()) - heard_ms < 60000);
+    assert_true(heard_ms == room->clock.now_ms);
 }
 
 static void test_what_is_none_of_its_business_is_refused_and_becomes_evidence(void **state) {
@@ -218,10 +236,50 @@ static void test_the_engine_wakes_when_a_report_comes(void **state) {
     pthread_join(thread, NULL);
 }
 
+/* What the link says without being told anything: "type host", or "". */
+static const char *says(Room *room, int64_t later_ms) {
+    static char text[64];
+    HostReport said;
+    room->clock.now_ms += later_ms;
+    text[0] = '\0';
+    if (!room->link->receive(room->link, 0, &said)) return text;
+    snprintf(text, sizeof text, "%s %s", json_get_text(said.event, "type", ""), said.host);
+    json_decref(said.event);
+    return text;
+}
+
+static void test_a_host_that_has_an_order_and_does_not_come_is_said_to_be_silent_once(void **state) {
+    Room *room = *state;
+    give(room, "C/a/1");
+    assert_string_equal(says(room, 59000), "");
+    assert_string_equal(says(room, 1000), "host.silent a");
+    assert_string_equal(says(room, 600000), "");
+}
+
+static void test_a_host_that_asks_is_not_silent_and_may_fall_silent_again(void **state) {
+    Room *room = *state;
+    give(room, "C/a/1");
+    room->clock.now_ms += 59000;
+    json_decref(host_link_remote_poll(room->link, "a"));
+    assert_string_equal(says(room, 59000), "");
+    assert_string_equal(says(room, 1000), "host.silent a");
+    json_decref(host_link_remote_poll(room->link, "a"));
+    assert_string_equal(says(room, 60000), "host.silent a");
+}
+
+static void test_a_host_without_an_order_may_be_silent(void **state) {
+    Room *room = *state;
+    give(room, "C/a/1");
+    assert_int_equal(bring(room, "a", report(1, "order.done", "C/a/1"), NULL), 0);
+    assert_string_equal(says(room, 0), "order.done a");
+    assert_string_equal(says(room, 600000), "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         in_room(test_an_order_waits_until_it_is_answered),
         in_room(test_an_order_that_is_cancelled_says_so_until_the_next),
+        in_room(test_an_order_that_is_withdrawn_is_handed_out_no_more),
         in_room(test_a_report_that_comes_twice_is_heard_once),
         in_room(test_a_report_that_leaves_a_gap_is_refused_and_names_the_missing_one),
         in_room(test_counting_goes_on_where_the_journal_ends),
@@ -232,6 +290,9 @@ int main(void) {
         in_room(test_a_stranger_has_no_box),
         in_room(test_what_is_no_report_is_refused),
         in_room(test_the_engine_wakes_when_a_report_comes),
+        in_room(test_a_host_that_has_an_order_and_does_not_come_is_said_to_be_silent_once),
+        in_room(test_a_host_that_asks_is_not_silent_and_may_fall_silent_again),
+        in_room(test_a_host_without_an_order_may_be_silent),
     };
     return cmocka_run_group_tests_name("host_link_remote", tests, NULL, NULL);
 }

@@ -6,6 +6,8 @@
 #include "support/test.h"
 #include <sqlite3.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 static json_t *event(const char *type, const char *change) {
     json_t *made = json_object();
@@ -146,6 +148,27 @@ static void test_two_writers_make_one_chain(void **state) {
     assert_int_equal(events, 20);
 }
 
+static void expect_unless(Journal *journal, int64_t after, bool expected) {
+    bool written = !expected;
+    JSON_AUTO made = event("decided", "A");
+    assert_int_equal(journal_append_unless(journal, after, "A", &made, 1, &written, NULL), 0);
+    assert_int_equal(written, expected);
+}
+
+static void test_what_was_chosen_before_something_new_came_is_not_written(void **state) {
+    JOURNAL_AUTO memory = journal_memory_new();
+    JOURNAL_AUTO sqlite = open_in(*state);
+    Journal *journals[] = {memory, sqlite};
+    for (size_t i = 0; i < 2; i++) {
+        fill(journals[i]);
+        expect_unless(journals[i], 2, false); /* the third one is of A */
+        assert_int_equal(count(journals[i], 0, NULL), 3);
+        append(journals[i], "four", "B"); /* another change's: no matter */
+        expect_unless(journals[i], 3, true);
+        assert_int_equal(count(journals[i], 0, "A"), 3);
+    }
+}
+
 static void test_a_newer_format_is_refused(void **state) {
     const TestFolder *folder = *state;
     Error error = {0};
@@ -156,6 +179,68 @@ static void test_a_newer_format_is_refused(void **state) {
     assert_true(asprintf(&path, "%s/journal.sqlite", folder->path) > 0);
     assert_int_equal(journal_sqlite_open(path, &journal, &error), -1);
     assert_int_equal(error.kind, ERROR_REFUSED);
+}
+
+/* Another program, begun now, that looks at the journal when it is told to: how many events it sees. SQLite
+ * must not be carried across a fork, so it is begun before anything is open here. */
+typedef struct Onlooker {
+    pid_t pid;
+    int go;
+} Onlooker;
+
+static Onlooker begin_onlooker(const TestFolder *folder) {
+    int ends[2];
+    char byte;
+    assert_int_equal(pipe(ends), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        close(ends[1]);
+        ssize_t got = read(ends[0], &byte, 1);
+        Journal *journal = open_in(folder);
+        int events = count(journal, 0, NULL);
+        journal_close(journal);
+        _exit(got == 1 ? events : 255);
+    }
+    close(ends[0]);
+    return (Onlooker){pid, ends[1]};
+}
+
+static int let_look(const Onlooker *onlooker) {
+    int status = 0;
+    assert_int_equal(write(onlooker->go, "", 1), 1);
+    close(onlooker->go);
+    assert_int_equal(waitpid(onlooker->pid, &status, 0), onlooker->pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* A controller has the journal open several times. Whoever looked at it from outside, and left, once took the
+ * write-ahead log along: what was written from then on was lost. */
+static void test_onlookers_lose_nothing_of_a_process_that_has_it_open_twice(void **state) {
+    const TestFolder *folder = *state;
+    Onlooker first = begin_onlooker(folder), second = begin_onlooker(folder);
+    Journal *one = open_in(folder);
+    append(one, "one", "A");
+    Journal *other = open_in(folder);
+    append(other, "two", "A");
+    assert_int_equal(let_look(&first), 2);
+    append(one, "three", "A");
+    append(other, "four", "A");
+    assert_int_equal(let_look(&second), 4);
+    assert_int_equal(count(one, 0, NULL), 4);
+    journal_close(other);
+    journal_close(one);
+}
+
+static void test_a_link_is_no_journal(void **state) {
+    const TestFolder *folder = *state;
+    Journal *journal = NULL;
+    Error error = {0};
+    FREE_AUTO char *path = NULL;
+    assert_true(asprintf(&path, "%s/journal.sqlite", folder->path) > 0);
+    assert_int_equal(symlink("elsewhere", path), 0);
+    assert_int_equal(journal_sqlite_open(path, &journal, &error), -1);
+    assert_non_null(strstr(error.en, "cannot open the journal"));
 }
 
 static void test_memory_and_sqlite_make_the_same_chain(void **state) {
@@ -201,6 +286,9 @@ int main(void) {
         test_in_folder(test_an_event_filed_under_another_change_is_detected),
         test_in_folder(test_a_cut_off_end_shows_in_the_head),
         test_in_folder(test_two_writers_make_one_chain),
+        test_in_folder(test_onlookers_lose_nothing_of_a_process_that_has_it_open_twice),
+        test_in_folder(test_a_link_is_no_journal),
+        test_in_folder(test_what_was_chosen_before_something_new_came_is_not_written),
         test_in_folder(test_a_newer_format_is_refused),
         test_in_folder(test_memory_and_sqlite_make_the_same_chain),
         cmocka_unit_test(test_a_brief_one_forgets_what_was_read_and_goes_on_with_the_chain),

@@ -121,6 +121,24 @@ static void test_another_change_forgets_the_last_one(void **state) {
     close_room(&room);
 }
 
+static void test_the_same_change_begun_again_keeps_only_its_answers(void **state) {
+    Room room = open_in(*state);
+    Order prepare = order("C/h/1", ORDER_PREPARE);
+    ledger_begin(&room.ledger, "C", "1.0", "2.0");
+    ledger_take(&room.ledger, &prepare);
+    room.ledger.prepare_point = "P";
+    room.ledger.stopped = room.ledger.rolled_back = true;
+    ledger_close(&room.ledger, NULL);
+    ledger_begin_again(&room.ledger, "1.0");
+    assert_string_equal(room.ledger.change, "C");
+    assert_string_equal(room.ledger.old_version, "1.0");
+    assert_string_equal(room.ledger.new_version, "2.0");
+    assert_false(room.ledger.rolled_back || room.ledger.stopped);
+    assert_null(room.ledger.prepare_point);
+    assert_non_null(ledger_answer(&room.ledger, "C/h/1")); /* no order is carried out twice */
+    close_room(&room);
+}
+
 static void test_a_damaged_ledger_is_an_error_and_never_an_empty_one(void **state) {
     const TestFolder *folder = *state;
     static const char *const damaged[] = {"", "{", "[]", "{\"format\":99}"};
@@ -157,6 +175,7 @@ int main(void) {
         test_in_folder(test_the_same_order_again_keeps_its_steps_and_another_begins_anew),
         test_in_folder(test_answers_are_kept_with_their_errors),
         test_in_folder(test_another_change_forgets_the_last_one),
+        test_in_folder(test_the_same_change_begun_again_keeps_only_its_answers),
         test_in_folder(test_a_damaged_ledger_is_an_error_and_never_an_empty_one),
     };
     return cmocka_run_group_tests_name("ledger", tests, NULL, NULL);

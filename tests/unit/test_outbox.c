@@ -1,5 +1,6 @@
 #include "agent/outbox.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/json.h"
 #include "support/test.h"
@@ -149,6 +150,20 @@ static void test_a_controller_that_heard_more_than_was_said_is_refused(void **st
     outbox_close(outbox);
 }
 
+static void test_how_old_a_report_is_is_said_unless_another_agent_put_it(void **state) {
+    Outbox *outbox = open_in(*state, "C");
+    put(outbox, "host.health");
+    clock_sleep_ms(30);
+    JSON_AUTO fresh = outbox_reports(outbox, 1);
+    int64_t age_ms = json_get_integer(json_array_get(fresh, 0), "age_ms", -1);
+    if (age_ms < 30 || age_ms >= OUTBOX_AGE_UNKNOWN_MS) fail_msg("%d ms old", (int)age_ms);
+    outbox_close(outbox);
+    outbox = open_in(*state, "C");
+    JSON_AUTO found = outbox_reports(outbox, 1);
+    assert_true(json_get_integer(json_array_get(found, 0), "age_ms", -1) == OUTBOX_AGE_UNKNOWN_MS);
+    outbox_close(outbox);
+}
+
 static void test_a_new_outbox_goes_on_after_what_was_heard_before(void **state) {
     Outbox *outbox = NULL;
     assert_int_equal(outbox_open(((TestFolder *)*state)->fd, "C", 26, &outbox, NULL), 0);
@@ -170,6 +185,7 @@ int main(void) {
         test_in_folder(test_a_last_line_that_was_cut_off_never_was),
         test_in_folder(test_a_damaged_one_needs_a_person),
         test_in_folder(test_a_controller_that_heard_more_than_was_said_is_refused),
+        test_in_folder(test_how_old_a_report_is_is_said_unless_another_agent_put_it),
         test_in_folder(test_a_new_outbox_goes_on_after_what_was_heard_before),
     };
     return cmocka_run_group_tests_name("outbox", tests, NULL, NULL);

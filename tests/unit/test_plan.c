@@ -207,6 +207,10 @@ static void test_percentages_are_rounded_up_and_never_nobody(void **state) {
     assert_int_equal(plan_amount_of(&quarter, 5), 2);
     assert_int_equal(plan_amount_of(&none, 5), 1);
     assert_int_equal(plan_amount_of(&many, 5), 5);
+    assert_int_equal(plan_amount_at_most(&quarter, 5), 1); /* a limit is not more generous than it says */
+    assert_int_equal(plan_amount_at_most(&quarter, 3), 0);
+    assert_int_equal(plan_amount_at_most(&none, 5), 0);
+    assert_int_equal(plan_amount_at_most(&many, 5), 5);
 }
 
 static void test_the_published_schema_names_every_key(void **state) {

@@ -118,6 +118,17 @@ static void test_ends_the_whole_group_at_the_deadline(void **state) {
     buffer_free(&result.output);
 }
 
+static void test_a_helper_gets_no_more_memory_than_it_may_have(void **state) {
+    (void)state;
+    const char *argv[] = {"/bin/sh", "-c", "ulimit -d; ulimit -c", NULL};
+    ProcessResult result;
+    assert_int_equal(
+        process_run(&(ProcessSpec){.argv = argv, .output_max = 100, .memory_max = 64 << 20}, &result, NULL),
+        0);
+    assert_string_equal(buffer_text(&result.output), "65536\n0\n");
+    buffer_free(&result.output);
+}
+
 static void *cancel_soon(void *cancel) {
     clock_sleep_ms(100);
     atomic_store((atomic_bool *)cancel, true);
@@ -215,6 +226,7 @@ int main(void) {
         cmocka_unit_test(test_says_why_a_program_cannot_start),
         cmocka_unit_test(test_ends_the_whole_group_at_the_deadline),
         cmocka_unit_test(test_ends_when_cancelled),
+        cmocka_unit_test(test_a_helper_gets_no_more_memory_than_it_may_have),
         cmocka_unit_test(test_does_not_wait_for_what_a_program_leaves_behind),
         cmocka_unit_test(test_keeps_a_bounded_output_and_reads_on),
         cmocka_unit_test(test_runs_as_another_user),

@@ -102,6 +102,42 @@ static void test_a_failure_names_host_step_and_reason(void **state) {
     play_close(&play);
 }
 
+#define ONE_MAY_FAIL                                                                                         \
+    "upkeep: 1\nchange: {title: Notes 2}\nservice: {name: notes, root: \"/srv/${host.name}\", "              \
+    "run: {systemd: n.service}, data: [shared/data]}\npackage: {file: notes.upk, trust: [a.pub]}\n"          \
+    "hosts: [{name: h1}, {name: h2}]\nhealth: [{name: p1, http: {url: \"http://127.0.0.1:1/\"}}]\n"          \
+    "rollout: {max_unavailable: 2, stages: [{name: all, soak: 3s, max_failed: 1}]}\n"
+
+static void test_hosts_that_were_left_out_are_named(void **state) {
+    (void)state;
+    Play play = {.sick = "h2", .sick_error = "status 503", .plan = ONE_MAY_FAIL};
+    play_open(&play, "");
+    play_run(&play, 60);
+    assert_int_equal(play.rollout->outcome, OUTCOME_SUCCEEDED);
+    FREE_AUTO char *report = report_of(&play, LANGUAGE_EN, FORM_MARKDOWN);
+    assert_says(report, "⚠️ **Succeeded, without some hosts**");
+    assert_says(report, "1 of 2 hosts run notes 2.0;");
+    assert_says(report, "h2: left out, rolled back: status 503");
+    assert_says(report, "left out; the others go on");
+    assert_silent(report, "All 2 hosts run");
+    assert_sound(&play);
+    play_close(&play);
+}
+
+static void test_one_left_out_that_could_not_be_put_back_needs_a_person(void **state) {
+    (void)state;
+    Play play = {.sick = "h2", .stubborn = "h2", .plan = ONE_MAY_FAIL};
+    play_open(&play, "");
+    play_run(&play, 60);
+    assert_int_equal(play.rollout->outcome, OUTCOME_FAILED);
+    FREE_AUTO char *report = report_of(&play, LANGUAGE_EN, FORM_MARKDOWN);
+    assert_says(report, "❌ **Failed: a person is needed**");
+    assert_says(report, "1 of 2 hosts run notes 2.0;");
+    assert_says(report, "h2: it stays dead");
+    assert_sound(&play);
+    play_close(&play);
+}
+
 static void test_a_held_change_is_interim(void **state) {
     (void)state;
     Play play = {.sick = "h1"};
@@ -261,6 +297,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_success_is_told),
         cmocka_unit_test(test_a_failure_names_host_step_and_reason),
+        cmocka_unit_test(test_hosts_that_were_left_out_are_named),
+        cmocka_unit_test(test_one_left_out_that_could_not_be_put_back_needs_a_person),
         cmocka_unit_test(test_a_held_change_is_interim),
         cmocka_unit_test(test_a_paused_change_is_interim_and_names_who),
         cmocka_unit_test(test_a_rollback_after_success_is_on_request),

@@ -198,6 +198,21 @@ static void test_a_ticket_is_answered_once(void **state) {
     assert_true(its_own);
 }
 
+static void test_a_ticket_of_a_server_that_was_stopped_is_nobodys_at_the_next(void **state) {
+    (void)state;
+    Served served;
+    Lot lot = {.wait_ms = LONG_MS};
+    served_start(&served, park, &lot, (ServerLimits){.parked = 1});
+    close(ask_and_park(&served, &lot));
+    served_end(&served);
+    served_start(&served, park, &lot, (ServerLimits){.parked = 1});
+    int fd = ask_and_park(&served, &lot); /* in the same place */
+    bool there = answer(&served, lot.tickets[0], "of somebody else");
+    close(fd);
+    served_end(&served);
+    assert_false(there);
+}
+
 static void test_a_ticket_nobody_gave_out_is_nobodys(void **state) {
     (void)state;
     Served served;
@@ -457,6 +472,7 @@ int main(void) {
         cmocka_unit_test(test_a_client_that_leaves_frees_its_place),
         cmocka_unit_test(test_no_more_are_parked_than_allowed),
         cmocka_unit_test(test_a_ticket_is_answered_once),
+        cmocka_unit_test(test_a_ticket_of_a_server_that_was_stopped_is_nobodys_at_the_next),
         cmocka_unit_test(test_a_ticket_nobody_gave_out_is_nobodys),
         cmocka_unit_test(test_an_answer_may_come_before_the_handler_returns),
         cmocka_unit_test(test_stop_answers_all_that_are_parked),

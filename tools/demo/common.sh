@@ -37,3 +37,23 @@ eventually() { # SECONDS COMMAND…
         sleep 0.2
     done
 }
+
+taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# Move $base on until it and so many ports behind it are free.
+choose_ports() { # COUNT
+    local i
+    for ((i = 0; i <= $1; i++)); do
+        taken $((base + i)) || continue
+        base=$((base + 10)) i=-1
+    done
+}
+
+# End the service of a host: one whose pid file and working directory both say so.
+stop_service() { # ROOT
+    local pid
+    pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$1/.upkeep/service.pid" 2>/dev/null || true)
+    if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$1" ]; then
+        kill "$pid" && timeout 30 tail -s 0.1 -f --pid="$pid" /dev/null || true
+    fi
+}

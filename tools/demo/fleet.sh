@@ -5,18 +5,7 @@ old=3.1.15 new=4.0.9 broken=4.0.10
 room=$demo/fleet
 hosts=(web1 web2 web3 web4 web5)
 base=18900
-taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 port_of() { echo $((base + ${1#web})); }
-
-choose_ports() {
-    local i
-    for i in 0 1 2 3 4 5; do
-        taken $((base + i)) || continue
-        base=$((base + 10))
-        choose_ports
-        return
-    done
-}
 
 # Programs of this demo that run on; each leaves its process id in a file of its own.
 stop_program() { # FILE
@@ -29,13 +18,8 @@ stop_program() { # FILE
 }
 
 stop_services() {
-    local host pid
-    for host in "${hosts[@]}"; do
-        pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$room/$host/srv/.upkeep/service.pid" 2>/dev/null || true)
-        if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$room/$host/srv" ]; then
-            kill "$pid" && timeout 30 tail -s 0.1 -f --pid="$pid" /dev/null || true
-        fi
-    done
+    local host
+    for host in "${hosts[@]}"; do stop_service "$room/$host/srv"; done
 }
 
 stop_all() {
@@ -56,6 +40,7 @@ trap 'exit 130' INT TERM
 start_controller() {
     "$here/out/upkeepd" serve --state controller --listen "127.0.0.1:$1" --port-file controller.port >>controller.log 2>&1 &
     echo $! >controller.pid
+    disown # it is killed on purpose, and nothing need be said about that
     eventually 20 test -s controller.port || bad "the controller did not start; see $room/controller.log" "控制器未能启动，见 $room/controller.log"
 }
 
@@ -157,7 +142,7 @@ tools/packages build demo
 ./build
 mkdir -p "$demo"
 stop_all
-choose_ports
+choose_ports 5
 rm -rf "$room" && mkdir -p "$room"
 fetch $old && fetch $new
 cd "$room"
@@ -210,9 +195,11 @@ note "The controller was killed (kill -9) while the pilot was being switched; no
     "试点主机切换途中控制器被 kill -9；现在重新启动。"
 rm -f controller.pid controller.port
 start_controller "$port"
-wait $following || true
+status=0
+wait $following || status=$?
+cat upgrade.out
+[ $status = 0 ] || bad "upkeep ended with $status; 0 was expected" "upkeep 以 $status 结束；预期为 0"
 change=$(change_of 2)
-run upkeep watch "$change" --lang $lang | tail -n 12
 expect_no_failure
 expect_version $new
 

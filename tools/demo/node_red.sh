@@ -4,30 +4,12 @@
 old=3.1.15 new=4.0.9 broken=4.0.10
 room=$demo/run
 hosts=(red1 red2 red3)
-first_port=18801
-# The first three neighbouring ports that nobody uses, once the services of an earlier demo are gone.
 base=18800
-taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
-choose_ports() { while taken $((base + 1)) || taken $((base + 2)) || taken $((base + 3)); do base=$((base + 10)); done; }
 port_of() { echo $((base + ${1#red})); }
 
-# Three ports in a row that nobody listens on.
-find_ports() {
-    while (: >"/dev/tcp/127.0.0.1/$first_port" || : >"/dev/tcp/127.0.0.1/$((first_port + 1))" ||
-        : >"/dev/tcp/127.0.0.1/$((first_port + 2))") 2>/dev/null; do
-        first_port=$((first_port + 10))
-    done
-}
-
-# End the services of this demo: those whose pid file and working directory both say so.
 stop_services() {
-    local host pid
-    for host in "${hosts[@]}"; do
-        pid=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$room/$host/.upkeep/service.pid" 2>/dev/null || true)
-        if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd" 2>/dev/null)" = "$room/$host" ]; then
-            kill "$pid" && timeout 30 tail -s 0.1 -f --pid="$pid" /dev/null || true
-        fi
-    done
+    local host
+    for host in "${hosts[@]}"; do stop_service "$room/$host"; done
 }
 
 # Cut off in the middle of a change, that change is undone first: else its dead man's switch would do so later.
@@ -127,11 +109,10 @@ tools/packages build demo
 ./build
 mkdir -p "$demo"
 stop_services
-choose_ports
+choose_ports 3 # once the services of an earlier demo are gone
 rm -rf "$room" && mkdir -p "$room"
 fetch $old && fetch $new
 cd "$room"
-find_ports
 export PATH=$here/out:$PATH
 
 title "Sign and pack three releases" "签名并打包三个版本"

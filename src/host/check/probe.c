@@ -112,6 +112,7 @@ void probe_command(const PlanCommand *command, const ProbeContext *context, Obse
                         .user = context->user,
                         .timeout_ms = command->timeout_ms > 0 ? command->timeout_ms : COMMAND_TIMEOUT_MS,
                         .output_max = OUTPUT_MAX,
+                        .memory_max = PROCESS_HELPER_MEMORY,
                         .cancel = context->cancel};
     ProcessResult result = {0};
     int64_t started_ms = clock_steady_ms(clock_system());

@@ -43,6 +43,7 @@ static int ask_command(const PlanVersionProbe *probe, const ProbeContext *contex
                         .user = context->user,
                         .timeout_ms = probe->timeout_ms > 0 ? probe->timeout_ms : TIMEOUT_MS,
                         .output_max = OUTPUT_MAX,
+                        .memory_max = PROCESS_HELPER_MEMORY,
                         .cancel = context->cancel};
     ProcessResult result = {0};
     if (process_run(&spec, &result, error) < 0) return -1;

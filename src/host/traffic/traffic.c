@@ -153,6 +153,7 @@ int traffic_run(const TrafficContext *context, const StringList *command, const 
                         .directory = context->root,
                         .timeout_ms = timeout_ms,
                         .output_max = OUTPUT_MAX,
+                        .memory_max = PROCESS_HELPER_MEMORY,
                         .cancel = context->cancel};
     ProcessResult result = {0};
     int code = process_run(&spec, &result, error);
