@@ -52,6 +52,14 @@ static void set_up_context(Fixture *fixture) {
                                         .clock = clock_system()};
 }
 
+static void wait_for_pid_file(const TestFolder *folder) {
+    struct stat status;
+    for (int i = 0; fstatat(folder->fd, "nginx.pid", &status, 0) != 0 || status.st_size == 0; i++) {
+        if (i == 3000) fail_msg("nginx writes no pid file");
+        clock_sleep_ms(10);
+    }
+}
+
 /* False when there is no nginx here. */
 static bool start(Fixture *fixture, const TestFolder *folder, int delay_ms, const char *options) {
     *fixture = (Fixture){0};
@@ -71,6 +79,7 @@ static bool start(Fixture *fixture, const TestFolder *folder, int delay_ms, cons
     write_configuration(fixture, folder);
     const char *const argv[] = {fixture->balancer.program, "-c", fixture->balancer.configuration, NULL};
     balancer_start(&fixture->balancer, argv);
+    wait_for_pid_file(folder); /* it listens before it writes that, and a reload needs it */
     set_up_context(fixture);
     return true;
 }
