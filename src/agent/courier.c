@@ -126,5 +126,6 @@ int courier_package(Courier *courier, const char *sha256, uint64_t size, int fd,
              sha256); /* the name is the content's: it never changes */
     if (call_download(courier->client, &download, error) == 0) return 0;
     if (error && download.status == 401) error->number = UNKNOWN_HERE;
+    if (error && download.status == 404) error->number = ENOENT;
     return -1;
 }

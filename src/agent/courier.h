@@ -53,5 +53,6 @@ int courier_facts(Courier *courier, const json_t *facts, Error *error);
 /* {"certificate"} */
 int courier_renew(Courier *courier, const char *request_pem, json_t **out, Error *error);
 
-/* A package's bytes into `fd`, going on where an earlier attempt ended. */
+/* A package's bytes into `fd`, going on where an earlier attempt ended. ENOENT in error->number: the
+ * controller does not have it. */
 int courier_package(Courier *courier, const char *sha256, uint64_t size, int fd, Error *error);

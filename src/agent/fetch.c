@@ -47,7 +47,8 @@ static int bring(const Fetch *fetch, Courier *courier, int fd, const ProgressWis
             heard_ms = now_ms;
             failures = 1;
         }
-        if (now_ms - heard_ms > FETCH_PATIENCE_MS) return -1;
+        int64_t patience_ms = error->number == ENOENT ? FETCH_MISSING_PATIENCE_MS : FETCH_PATIENCE_MS;
+        if (now_ms - heard_ms > patience_ms) return -1;
         if (wish->progress) wish->progress(wish->context, (uint64_t)has, fetch->size);
         pause_after(failures, wish);
     }

@@ -16,7 +16,7 @@ typedef struct Fetch {
 } Fetch;
 
 /* How long nothing may come before it fails for good. */
-enum { FETCH_PATIENCE_MS = 30 * 60 * 1000 };
+enum { FETCH_PATIENCE_MS = 30 * 60 * 1000, FETCH_MISSING_PATIENCE_MS = 60 * 1000 /* that it is not there */ };
 
 /* A HostFetch: `context` is a Fetch. ERROR_SYSTEM for the network or the disk, ERROR_REFUSED for other bytes
  * than were promised, ERROR_INTERRUPTED. */

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { NAMES_MAX = AUTHORITY_NAMES_MAX };
+enum { NAMES_MAX = AUTHORITY_NAMES_MAX, CHANGE_NUMBER_MAX = 1000000 };
 
 /* ---- serve */
 
@@ -57,6 +57,15 @@ static size_t list_names(const Arguments *arguments, char host[static HOST_NAME_
     return count;
 }
 
+static int read_number(const char *text, int64_t *out, Error *error) {
+    char *rest;
+    long number = strtol(text, &rest, 10);
+    if (!*text || *rest || number < 0 || number > CHANGE_NUMBER_MAX)
+        return error_set(error, ERROR_INVALID, "--first-change must be a number, not %s", text);
+    *out = number;
+    return 0;
+}
+
 static int run_serve(Cli *cli, const Arguments *arguments) {
     Controller *controller = NULL;
     Error error = {0};
@@ -73,6 +82,7 @@ static int run_serve(Cli *cli, const Arguments *arguments) {
     }
     daemon_raise_files(); /* each host keeps a connection */
     if (daemon_log(arguments, &error) < 0 ||
+        read_number(arguments_get(arguments, "first-change", "0"), &spec.first_change, &error) < 0 ||
         read_listen(arguments_get(arguments, "listen", "0.0.0.0"), address, &spec.port, &error) < 0 ||
         controller_open(&spec, &controller, &error) < 0)
         return cli_fail(cli, &error);
@@ -227,8 +237,16 @@ static const Option serve_options[] = {
     {"name", 0, "NAME", TEXT("a name or address that agents and people know it by; may be given often"),
      true},
     {"certificates", 0, "DURATION", TEXT("how long hosts' certificates are valid (default: 90d)"), false},
+    {"first-change", 0, "N", TEXT("number changes from N on: after a restore, beyond those that were lost"),
+     false},
     {"port-file", 0, "FILE", TEXT("write the port there once it listens"), false},
     DAEMON_OPTIONS,
+    {0},
+};
+
+static const Option token_options[] = {
+    {"label", 0, "TEXT", TEXT("what the token is for"), false},
+    {"valid", 0, "DURATION", TEXT("how long the token is valid (default: 90d)"), false},
     {0},
 };
 
@@ -250,7 +268,7 @@ const CliVerb cli_verbs_controller[] = {
      "upkeepd user add alice --role operator", user_options, 1, 1, run_user_add, false},
     {"user list", "", TEXT("who may sign in"), "", "upkeepd user list", NULL, 0, 0, run_user_list, false},
     {"user token", "NAME", TEXT("make one more token for somebody, and show it once"), "",
-     "upkeepd user token alice --label laptop --valid 30d", user_options, 1, 1, run_user_token, false},
+     "upkeepd user token alice --label laptop --valid 30d", token_options, 1, 1, run_user_token, false},
     {"user password", "NAME", TEXT("set somebody's password, read from standard input"), "",
      "upkeepd user password alice", NULL, 1, 1, run_user_password, false},
     {"user role", "NAME ROLE", TEXT("give somebody another role"), "", "upkeepd user role alice approver",

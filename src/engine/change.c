@@ -4,6 +4,7 @@
 #include "base/json.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,20 +115,21 @@ int change_load(Journal *journal, Arena *arena, const char *id, Rollout **out, E
 
 /* ---- opening one */
 
-static int next_id(Journal *journal, int64_t now_ms, char id[static CHANGE_ID_SIZE], Error *error) {
+static int next_id(Journal *journal, int64_t first, int64_t now_ms, char id[static CHANGE_ID_SIZE],
+                   Error *error) {
     ARENA_AUTO arena = arena_new();
     ChangeList list;
     char time[CLOCK_TEXT_SIZE], prefix[16];
     clock_to_text(now_ms, time);
     snprintf(prefix, sizeof prefix, "CHG-%.4s-", time);
     if (change_list(journal, arena, &list, error) < 0) return -1;
-    long highest = 0;
+    int64_t highest = first > 1 ? first - 1 : 0;
     for (size_t i = 0; i < list.count; i++) {
         if (strncmp(list.items[i].id, prefix, strlen(prefix)) != 0) continue;
-        long number = strtol(list.items[i].id + strlen(prefix), NULL, 10);
+        int64_t number = strtoll(list.items[i].id + strlen(prefix), NULL, 10);
         if (number > highest) highest = number;
     }
-    snprintf(id, CHANGE_ID_SIZE, "%s%04ld", prefix, highest + 1);
+    snprintf(id, CHANGE_ID_SIZE, "%s%04" PRId64, prefix, highest + 1);
     return 0;
 }
 
@@ -135,7 +137,7 @@ int change_open(Journal *journal, const ChangeOpening *opening, char id[static C
                 Error *error) {
     char time[CLOCK_TEXT_SIZE], package[DIGEST_TEXT_SIZE], plan[DIGEST_TEXT_SIZE];
     int64_t now_ms = clock_wall_ms(opening->clock);
-    if (next_id(journal, now_ms, id, error) < 0) return -1;
+    if (next_id(journal, opening->first, now_ms, id, error) < 0) return -1;
     Digest digest = plan_digest(opening->plan, opening->package);
     clock_to_text(now_ms, time);
     digest_to_text(opening->package, package);

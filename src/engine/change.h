@@ -15,6 +15,7 @@ typedef struct ChangeOpening {
     const Digest *package; /* its digest */
     const char *by;        /* who */
     Clock *clock;
+    int64_t first; /* its number is at least that: hosts may remember others that this journal has lost */
 } ChangeOpening;
 
 /* Write "change.opened" with the next free id, CHG-<year>-<number>. The caller holds the state folder's lock,

@@ -121,12 +121,12 @@ static int visit_row(void *context, const JournalRow *row, Error *error) {
 int journal_read(Journal *journal, int64_t after, const char *change, JournalVisit visit, void *context,
                  Error *error) {
     Visitor visitor = {visit, context};
-    return journal->driver->read(journal->self, after, change, visit_row, &visitor, error);
+    return journal->driver->read(journal->self, after, change, visit_row, &visitor, error) < 0 ? -1 : 0;
 }
 
 int journal_rows(Journal *journal, int64_t after, const char *change, JournalRowVisit visit, void *context,
                  Error *error) {
-    return journal->driver->read(journal->self, after, change, visit, context, error);
+    return journal->driver->read(journal->self, after, change, visit, context, error) < 0 ? -1 : 0;
 }
 
 int journal_head(Journal *journal, int64_t *sequence, Digest *hash, Error *error) {

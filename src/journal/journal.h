@@ -61,7 +61,7 @@ int journal_append_unless(Journal *journal, int64_t after, const char *change, j
                           size_t count, bool *written, Error *error);
 
 /* Events after sequence number `after`, of `change` or (NULL) all, in order. A visit that fails ends the
- * reading. */
+ * reading, and so does one that gives 1: it has seen enough. */
 typedef int (*JournalVisit)(void *context, int64_t sequence, const json_t *event, Error *error);
 int journal_read(Journal *journal, int64_t after, const char *change, JournalVisit visit, void *context,
                  Error *error);

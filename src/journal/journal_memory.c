@@ -75,7 +75,8 @@ static int memory_read(void *context, int64_t after, const char *change, Journal
     if (self->brief) forget(self, read);
     for (size_t i = read < self->forgotten ? 0 : read - self->forgotten; i < self->committed; i++) {
         if (change && strcmp(change, self->rows[i].change) != 0) continue;
-        if (visit(visit_context, &self->rows[i], error) < 0) return -1;
+        int result = visit(visit_context, &self->rows[i], error);
+        if (result != 0) return result;
     }
     return 0;
 }

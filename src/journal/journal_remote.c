@@ -74,7 +74,8 @@ static int remote_read(void *self, int64_t after, const char *change, JournalRow
         if (journal_remote_call(remote->client, "GET", path, NULL, PAGE_TIMEOUT_MS, &answer, error) < 0)
             return -1;
         json_array_foreach(json_object_get(answer, "rows"), index, item) {
-            if (visit_row(item, visit, context, error) < 0) return -1;
+            int result = visit_row(item, visit, context, error);
+            if (result != 0) return result;
         }
         int64_t last = json_get_integer(answer, "last", after);
         more = json_get_bool(answer, "more", false) && last > after;

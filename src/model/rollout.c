@@ -647,6 +647,7 @@ static void fold_report_number(Fold *fold) {
     int64_t number = json_get_integer(fold->event, "report", 0);
     if (number <= fold->host->report_number) return;
     fold->host->report_number = number;
+    fold->host->missing = false;
     if (fold->host->state == HOST_LOST) fold->host->state = HOST_FAILED;
 }
 

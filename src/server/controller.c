@@ -65,6 +65,7 @@ static int open_parts(Controller *controller, Error *error) {
     controller->strangers = throttle_new(&(ThrottleRule){ACCESS_BURST, ACCESS_INTERVAL_MS, ADDRESSES_MAX});
     controller->hub = hub_new();
     if (fleet_open(controller->spec.state, controller->clock, &controller->fleet, error) < 0) return -1;
+    fleet_number_changes_from(controller->fleet, controller->spec.first_change);
     return fleet_listen(controller->fleet, hub_hear, controller->hub, error);
 }
 

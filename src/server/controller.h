@@ -29,6 +29,7 @@ typedef struct ControllerSpec {
     const char *const *names; /* that its certificate is for: what agents and people call it */
     size_t name_count;
     int64_t host_valid_ms; /* of hosts' certificates */
+    int64_t first_change;  /* changes are numbered from there on; 0: from where they were */
     const char *port_file; /* the port is written there once it listens; NULL: nowhere */
 } ControllerSpec;
 

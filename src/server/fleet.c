@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+void fleet_number_changes_from(Fleet *fleet, int64_t first) { fleet->first_change = first; }
 Clock *fleet_clock(const Fleet *fleet) { return fleet->clock; }
 Depot *fleet_depot(const Fleet *fleet) { return fleet->depot; }
 

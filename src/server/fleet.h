@@ -28,6 +28,10 @@ void fleet_begin(Fleet *fleet);                      /* the engines of changes t
 void fleet_stop(Fleet *fleet);
 void fleet_close(Fleet *fleet); /* NULL is allowed */
 
+/* Changes are numbered from there on at least; before fleet_begin(). Of a journal that was restored hosts may
+ * remember changes that it has lost: an order with an id that they know is answered from their ledgers. */
+void fleet_number_changes_from(Fleet *fleet, int64_t first);
+
 Clock *fleet_clock(const Fleet *fleet);
 Depot *fleet_depot(const Fleet *fleet);
 
@@ -69,7 +73,8 @@ typedef struct FleetOpening {
     const char *text;    /* of the plan, YAML */
     const char *file;    /* its name, for errors and the journal */
     const char *package; /* depot_find(); NULL: by the name of the plan's package.file */
-    const char *service, *version; /* only to look: of a package that is not published yet; NULL: it must be */
+    const char *service,
+        *version; /* only to look: of a package that is not published yet; NULL: it must be */
     const char *by;
     bool prepare_only;
 } FleetOpening;

@@ -142,7 +142,8 @@ static int write_opening(Fleet *fleet, const FleetOpening *opening, const Plan *
                             .version = package->version,
                             .package = &digest,
                             .by = opening->by,
-                            .clock = fleet->clock};
+                            .clock = fleet->clock,
+                            .first = fleet->first_change};
     FD_AUTO lock = -1;
     if (change_lock(fleet->state, &lock, error) < 0) return -1;
     pthread_mutex_lock(&fleet->write_lock);

@@ -11,6 +11,7 @@
 struct Fleet {
     char *state, *journal_path;
     Clock *clock;
+    int64_t first_change;
     Depot *depot;
     Parking *parking;
     pthread_rwlock_t server_lock;

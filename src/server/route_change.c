@@ -172,7 +172,7 @@ typedef struct Collecting {
 static int collect(void *context, int64_t sequence, const json_t *event, Error *error) {
     (void)error;
     Collecting *collecting = context;
-    if (json_array_size(collecting->events) == EVENTS_MOST) return 0;
+    if (json_array_size(collecting->events) == EVENTS_MOST) return 1;
     json_t *row = json_object();
     json_set_integer(row, "sequence", sequence);
     json_object_set(row, "event", (json_t *)event);

@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "server/route.h"
+#include <pthread.h>
 #include <stdlib.h>
 
 enum { ROWS_MOST = 5000, ROWS_BYTES_MOST = 2 << 20 };
@@ -19,7 +20,7 @@ static int collect(void *context, const JournalRow *row, Error *error) {
     char hash[DIGEST_TEXT_SIZE];
     if (json_array_size(collecting->rows) >= ROWS_MOST || collecting->bytes > ROWS_BYTES_MOST)
         collecting->full = true;
-    if (collecting->full) return 0;
+    if (collecting->full) return 1;
     json_t *item = json_object();
     digest_to_text(&row->hash, hash);
     json_set_integer(item, "sequence", row->sequence);
@@ -62,9 +63,15 @@ static int give_head(RouteCall *call, Error *error) {
     return 0;
 }
 
+/* Reads everything, on a thread of the server: one at a time, so that the others go on serving. */
 static int verify(RouteCall *call, Error *error) {
-    int64_t count;
-    if (fleet_verify(call->controller->fleet, &count, error) < 0) return -1;
+    static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
+    int64_t count = 0;
+    if (pthread_mutex_trylock(&one_at_a_time) != 0)
+        return error_set(error, ERROR_REFUSED, "the journal is being verified already; ask again in a while");
+    int result = fleet_verify(call->controller->fleet, &count, error);
+    pthread_mutex_unlock(&one_at_a_time);
+    if (result < 0) return -1;
     json_t *answer = json_object();
     json_set_integer(answer, "events", count);
     route_answer(call, 200, answer);
