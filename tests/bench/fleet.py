@@ -224,7 +224,7 @@ PLAYBOOK = """
         echo "set server web/{{ inventory_hostname }} state drain" | socat - {{ admin }}
         until echo "show stat" | socat - {{ admin }} | grep -q "^web,{{ inventory_hostname }},[^,]*,[^,]*,0,"; do sleep 0.05; done
     - name: stop
-      shell: kill $(cat pid) && while kill -0 $(cat pid); do sleep 0.05; done
+      shell: kill $(cat pid) && while readlink /proc/$(cat pid)/exe; do sleep 0.05; done
       args: {chdir: "{{ root }}"}
     - name: switch
       file: {src: "releases/{{ version }}", dest: "{{ root }}/current", state: link}
@@ -322,7 +322,7 @@ def half_way(fleet, base):
     """The version 3.0 is sick on one host in the middle; all that were switched before come back."""
     marked = fleet.root(fleet.names[len(fleet.names) // 2]) / "sick"
     marked.touch()
-    seconds, change = fleet.go("3.0", "rolled_back")
+    seconds, change = fleet.go("3.0", "rolled_back", deadline="4s")
     marked.unlink()
     fleet.expect(base)
     switched = {e["host"] for e in fleet.controller.events(change) if e["type"] == "order.given" and e["order"] == "switch"}

@@ -11,17 +11,18 @@ import controller as controllers
 import data
 import measure
 
-AGENTS, MANY, STRANGERS, PARALLEL = 10_000, 50_000, 200, 64
+AGENTS, STRANGERS, PARALLEL = 10_000, 200, 64
 MEMORY_GOAL_BYTES, POLLS_GOAL, ORDER_GOAL_S = 250 << 20, 3500, 2
 FLOOD_SECONDS, STEADY_SECONDS, STEADY_WAIT_MS, PARK_MS, PATIENCE_SECONDS = 4, 8, 2900, 50_000, 300
 SPARE_DESCRIPTORS = 200
+PROGRAMS, LOAD = data.ROOT / "out", data.ROOT / "out" / "tests" / "bench" / "swarm"
 
 
 class Swarm:
     """The load, driven by commands."""
 
-    def __init__(self, state, joined, strangers=0):
-        self.process = subprocess.Popen([data.ROOT / "out/tests/bench/swarm", state, str(joined), str(strangers)],
+    def __init__(self, program, state, joined, strangers=0):
+        self.process = subprocess.Popen([program, state, str(joined), str(strangers)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.made = self.hear()
 
@@ -70,13 +71,13 @@ def plan_of(package):
         "rollout": {"max_unavailable": "100%", "confirm_deadline": "30m", "stages": [{"name": "all", "soak": "1s"}]}})
 
 
-def small_package(folder):
+def small_package(folder, programs):
     """A signed package with next to nothing in it."""
-    controllers.make_key(data.ROOT / "out", folder)
+    controllers.make_key(programs, folder)
     (folder / "tree").mkdir()
     (folder / "tree" / "version").write_text("1.0\n")
     package = folder / "service-1.0.upk"
-    measure.run([data.ROOT / "out/upkeep", "pack", folder / "tree", "--name", "service", "--version", "1.0", "--key",
+    measure.run([programs / "upkeep", "pack", folder / "tree", "--name", "service", "--version", "1.0", "--key",
                  folder / "release.key", "-o", package, "-q"])
     return package
 
@@ -84,12 +85,12 @@ def small_package(folder):
 class Fleet:
     """A controller whose hosts are a swarm."""
 
-    def __init__(self, folder, agents):
+    def __init__(self, folder, agents, programs=PROGRAMS, load=LOAD):
         folder.mkdir(parents=True)
-        self.agents = agents
-        self.package = small_package(folder)
-        self.controller = controllers.Controller(folder, data.ROOT / "out")
-        self.swarm = Swarm(self.controller.state, agents)
+        self.agents, self.load = agents, load
+        self.package = small_package(folder, programs)
+        self.controller = controllers.Controller(folder, programs)
+        self.swarm = Swarm(load, self.controller.state, agents)
         self.controller.upkeepd("trust", "add", folder / "release.pub")
         self.controller.start()
         self.controller.publish(self.package)
@@ -148,7 +149,7 @@ class Fleet:
 
 def join(table, fleet):
     """Hosts that come with a token: a key's request, its certificate, a handshake each."""
-    with contextlib.closing(Closing(Swarm(fleet.controller.state, 0, STRANGERS))) as strangers:
+    with contextlib.closing(Closing(Swarm(fleet.load, fleet.controller.state, 0, STRANGERS))) as strangers:
         tokens, begun = [], time.monotonic()
         for i in range(STRANGERS):
             tokens.append(fleet.controller.call("POST", f"/api/v1/hosts/new-{i}/invite", {})["token"])
@@ -210,6 +211,9 @@ def measure_fleet(table, rounds, fleet):
 def mark_swarm(table, rounds, work, agents=AGENTS):
     limit = controllers.raise_limit()
     measure.run(["ninja", "-C", data.ROOT / "out", "tests/bench/swarm"])
+    if agents > limit - SPARE_DESCRIPTORS:
+        table.title(f"swarm: {agents:,} agents cannot be tried here: no process may open more than {limit:,} files")
+        agents = limit - SPARE_DESCRIPTORS
     table.title(f"swarm: {agents:,} agents of one controller, their load on the same processors")
     fleet = Fleet(work / "swarm", agents)
     try:

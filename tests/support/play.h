@@ -70,7 +70,12 @@ static inline void play_open(Play *play, const char *more) {
     char *text = arena_printf(play->arena, "%s%s", play->plan ? play->plan : play_plan, more);
     if (plan_compile(play->arena, "p.yaml", "/tmp", text, strlen(text), &plan, &error) < 0)
         fail_msg("%s", error.en);
-    ChangeOpening opening = {plan, "p.yaml", "2.0", &package, "ann@desk", &play->clock, 0};
+    ChangeOpening opening = {.plan = plan,
+                             .plan_file = "p.yaml",
+                             .version = "2.0",
+                             .package = &package,
+                             .by = "ann@desk",
+                             .clock = &play->clock};
     if (change_open(play->journal, &opening, play->id, &error) < 0 ||
         change_load(play->journal, play->arena, play->id, &play->rollout, &error) < 0)
         fail_msg("%s", error.en);

@@ -23,7 +23,7 @@
  *
  * Several hosts' changes may edit one file: the folder is locked from reading it to the reload. */
 
-enum { FILE_MAX = 4 << 20, WORKERS_MAX = 4096, LOCK_LOOK_MS = 20 };
+enum { FILE_MAX = 4 << 20, WORKERS_MAX = 4096, LOCK_LOOK_MS = 20, BIRTH_MS = 5000 };
 
 static bool drives(const PlanTraffic *traffic) { return traffic->nginx != NULL; }
 
@@ -52,15 +52,39 @@ static bool is_ending(const char *title) {
     return strncmp(title, "nginx: worker process is shutting down", 38) == 0;
 }
 
-static int workers_read(Workers *out, Error *error) {
-    PROCESS_TABLE_AUTO table = {0};
+static bool is_master(const char *title) { return strncmp(title, "nginx: master process", 21) == 0; }
+
+/* Forked a moment ago, as by a reload just before this one: it will be a worker, and bears its master's
+ * title. */
+static bool is_newborn(const ProcessEntry *process, const char *title) {
+    char parent[64];
+    if (!is_master(title)) return false;
+    title_of(process->parent, parent);
+    return is_master(parent);
+}
+
+/* True when none was just being born. */
+static bool workers_look(const ProcessTable *table, Workers *out) {
     char title[64];
-    if (process_table_read(&table, error) < 0) return -1;
+    bool settled = true;
+    out->count = 0;
+    for (size_t i = 0; i < table->count && out->count < WORKERS_MAX; i++) {
+        title_of(table->items[i].pid, title);
+        if (is_worker(title) && !is_ending(title)) out->items[out->count++] = table->items[i];
+        settled &= !is_newborn(&table->items[i], title);
+    }
+    return settled;
+}
+
+static int workers_read(Workers *out, Error *error) {
+    bool settled = false;
     out->items = calloc(WORKERS_MAX, sizeof *out->items);
     if (!out->items) abort();
-    for (size_t i = 0; i < table.count && out->count < WORKERS_MAX; i++) {
-        title_of(table.items[i].pid, title);
-        if (is_worker(title) && !is_ending(title)) out->items[out->count++] = table.items[i];
+    for (int waited_ms = 0; !settled && waited_ms < BIRTH_MS; waited_ms += LOCK_LOOK_MS) {
+        PROCESS_TABLE_AUTO table = {0};
+        if (waited_ms > 0) clock_sleep_ms(LOCK_LOOK_MS);
+        if (process_table_read(&table, error) < 0) return -1;
+        settled = workers_look(&table, out);
     }
     return 0;
 }
