@@ -12,7 +12,8 @@
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 
 const Option cli_options[] = {
-    {"state", 0, "DIR", TEXT("state folder (default: as root, the one of that name beneath /var/lib)"), false},
+    {"state", 0, "DIR", TEXT("state folder (default: as root, the one of that name beneath /var/lib)"),
+     false},
     {"server", 0, "URL", TEXT("ask this controller instead (default: UPKEEP_SERVER)"), false},
     {"json", 0, NULL, TEXT("one JSON object a line on standard output"), false},
     {"lang", 0, "zh|en", TEXT("language of texts (default: from the locale)"), false},

@@ -221,10 +221,10 @@ static int heed_interrupts(Engine *engine, bool *left, Error *error) {
 
 static bool is_over(const Engine *engine, EngineEnd *end) {
     const Rollout *rollout = engine->rollout;
-    if (rollout_ended(rollout))
+    bool ended = rollout_ended(rollout);
+    if (!ended && engine->spec->stay) return false;
+    if (ended)
         *end = ENGINE_ENDED;
-    else if (engine->spec->stay)
-        return false;
     else if (rollout->held && !rollout_busy(rollout))
         *end = ENGINE_HELD;
     else if (rollout->prepare_only && rollout->state == ROLLOUT_PAUSED && !rollout_busy(rollout))

@@ -107,7 +107,8 @@ int course_open(Journal *journal, const CourseSpec *spec, Course **out, Error *e
 
 void course_close(Course *course) {
     if (!course) return;
-    atomic_store(&course->leave, true);
+    if (!course->view || !course_is_over(course))
+        atomic_store(&course->leave, true); /* its last words are soon said */
     if (course->started) pthread_join(course->thread, NULL);
     pthread_mutex_destroy(&course->view_lock);
     pthread_mutex_destroy(&course->link_lock);

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "engine/engine.h"
 #include "server/fleet_room.h"
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,7 @@ int fleet_compile(Fleet *fleet, const FleetOpening *opening, Arena *arena, Plan 
         check_paths(open, error) < 0 || expand(fleet, arena, open, &settled, error) < 0)
         return -1;
     const char *slash = strrchr(settled->package.file, '/');
+    assert(slash); /* it was made absolute */
     const char *wanted = opening->package ? opening->package : slash + 1;
     if (depot_find(fleet->depot, arena, wanted, &found, error) < 0) {
         if (!opening->service || !opening->version) return -1;

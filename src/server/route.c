@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,7 +93,7 @@ static int answer_error(RouteCall *call, int status, const Error *error) {
     json_t *json = route_error(error);
     if (status == 429) {
         char seconds[24];
-        snprintf(seconds, sizeof seconds, "%lld", (long long)(call->access.retry_ms / 1000 + 1));
+        snprintf(seconds, sizeof seconds, "%" PRId64, call->access.retry_ms / 1000 + 1);
         server_header(call->request, "Retry-After", seconds);
     }
     if (status == 401) server_header(call->request, "WWW-Authenticate", "Bearer");

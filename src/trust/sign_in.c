@@ -1,5 +1,6 @@
 #include "trust/sign_in.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -41,7 +42,10 @@ static Entry *find(SignIns *sign_ins, const char *id) {
     return NULL;
 }
 
-static void drop(SignIns *sign_ins, Entry *entry) { *entry = sign_ins->entries[--sign_ins->count]; }
+static void drop(SignIns *sign_ins, Entry *entry) {
+    assert(entry);
+    *entry = sign_ins->entries[--sign_ins->count];
+}
 
 /* Of that person, or with NULL of all; how many there are in *count. */
 static Entry *oldest_of(SignIns *sign_ins, const char *name, size_t *count) {
@@ -67,6 +71,7 @@ static void make_room(SignIns *sign_ins, const char *name) {
 void sign_in_make(SignIns *sign_ins, const Person *person, int64_t now_ms,
                   char text[static BEARER_TEXT_SIZE]) {
     BEARER_AUTO bearer = {.id = ""};
+    assert(person);
     bearer_new_secret(&bearer);
     pthread_mutex_lock(&sign_ins->lock);
     make_room(sign_ins, person->name);
@@ -93,7 +98,7 @@ static PeopleVerdict look_up(SignIns *sign_ins, const Bearer *bearer, int64_t no
     Entry *entry = find(sign_ins, bearer->id);
     if (!bearer_fits(bearer, entry ? &entry->hash : NULL)) {
         verdict = entry ? PEOPLE_WRONG : PEOPLE_UNKNOWN;
-    } else if (has_ended(entry, now_ms)) {
+    } else if (assert(entry), has_ended(entry, now_ms)) { /* nothing fits an entry that is not there */
         verdict = PEOPLE_EXPIRED;
         drop(sign_ins, entry);
     } else {

@@ -319,11 +319,14 @@ def killed(fleet, version):
 
 
 def half_way(fleet, base):
-    """The version 3.0 is sick on one host in the middle; all that were switched before come back."""
-    marked = fleet.root(fleet.names[len(fleet.names) // 2]) / "sick"
-    marked.touch()
+    """The version 3.0 is sick on hosts in the middle, as many as may be out; all that were switched before come back."""
+    middle = len(fleet.names) // 2
+    marks = [fleet.root(name) / "sick" for name in fleet.names[middle:middle + OUT]]
+    for mark in marks:
+        mark.touch()
     seconds, change = fleet.go("3.0", "rolled_back", deadline="4s")
-    marked.unlink()
+    for mark in marks:
+        mark.unlink()
     fleet.expect(base)
     switched = {e["host"] for e in fleet.controller.events(change) if e["type"] == "order.given" and e["order"] == "switch"}
     return seconds, len(switched)

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """A fleet in good luck and with bad packages: a controller, agents, and people at its API."""
+import contextlib
 import hashlib
 import json
 import os
 import shutil
+import sqlite3
 
-from fleet_support import fleet_test, main, served, wait_for
+from fleet_support import UPKEEPD, fleet_test, main, served, wait_for
 
 
 # ---- versions, good and bad
@@ -361,6 +363,29 @@ def each_role_may_do_its_own(fleet):
     viewer.get(f"/api/v1/changes/{change}")
     assert any(e["type"] == "api.called" and e.get("by") == "vera" and e.get("status") == 403 for e in fleet.events())
     assert next(e for e in fleet.events(change) if e["type"] == "change.opened")["by"] == "olaf"
+
+
+@fleet_test(hosts=2)
+def a_controller_is_restored_from_a_copy_and_numbers_on_beyond_what_was_lost(fleet):
+    fleet.install("1.0")
+    copy = fleet.folder / "copy.sqlite"
+    with contextlib.closing(sqlite3.connect(fleet.state / "journal.sqlite")) as journal, \
+            contextlib.closing(sqlite3.connect(copy)) as target:
+        journal.backup(target)
+    lost = fleet.upgrade("2.0")  # also: that somebody made a copy loses nothing of what comes after it
+    fleet.run(UPKEEPD, "journal", "verify", "--state", fleet.state).says("the chain is whole")
+    assert fleet.happened(lost, "change.closed", outcome="succeeded")
+    fleet.controller.kill()
+    for name in ("journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"):
+        (fleet.state / name).unlink(missing_ok=True)
+    shutil.copy(copy, fleet.state / "journal.sqlite")
+    fleet.changes.remove(lost)
+    fleet.controller.words += ["--first-change", "50"]
+    fleet.start_controller()
+    change = fleet.upgrade("3.0")
+    assert change.endswith("-0050"), change
+    fleet.expect("3.0")
+    fleet.check()
 
 
 main()

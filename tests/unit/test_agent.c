@@ -156,7 +156,6 @@ static void test_an_agent_that_has_not_joined_does_not_begin(void **state) {
 static void test_an_agent_renews_its_certificate(void **state) {
     Room room;
     room_open(&room, *state, true);
-    IDENTITY_AUTO before = controlled_identity(&room.controlled, "h");
     Controller *controller = room.controlled.controller;
     controller->spec.host_valid_ms = AUTHORITY_VALID_MIN_MS;
     controlled_join(&room.controlled, "h"); /* again, for a minute; five reach back */

@@ -17,6 +17,7 @@ static void test_a_home_is_made_for_its_owner_alone(void **state) {
     const TestFolder *folder = *state;
     struct stat status;
     HOME_AUTO home = open_home(folder, false);
+    assert_non_null(home);
     assert_int_equal(fstatat(folder->fd, "home", &status, 0), 0);
     assert_int_equal(status.st_mode & 07777, 0700);
 }

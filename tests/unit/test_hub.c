@@ -146,7 +146,6 @@ static void test_whoever_joins_in_the_middle_misses_nothing_and_hears_nothing_tw
     snprintf(last, sizeof last, "id: %d\n", EVENTS);
     for (int i = 0; i < STREAMS; i++) {
         BUFFER_AUTO got = {0};
-        BUFFER_AUTO text = {0};
         raw_read(fds[i], &got, last);
         complete += is_complete(buffer_text(&got));
         close(fds[i]);
