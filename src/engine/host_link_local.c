@@ -340,7 +340,7 @@ int host_link_local_spec(Arena *arena, const Rollout *rollout, const char *state
             .name = host->name,
             .plan = plan,
             .store = store ? store : arena_printf(arena, "%s/restore-points", state),
-            .begun = host->order_count > host->order_open,
+            .begun = rollout_host_has_begun(host),
             .settled = host->state == HOST_ROLLED_BACK,
         };
     }

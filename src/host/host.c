@@ -73,20 +73,23 @@ static int begin_change(Host *host, Error *error) {
     return load_releases(host, error);
 }
 
-/* Its own ledger is only looked at: another change must not be under way here. */
+int host_check_own(const Host *host, Error *error) {
+    Ledger own;
+    if (ledger_load(host->arena, host->upkeep, &own, error) < 0) return -1;
+    int result = own.change ? check_finished(&own, false, error) : 0;
+    ledger_free(&own);
+    return result;
+}
+
+/* Its own ledger is only looked at, and only before it goes out: whoever never went may always come back. */
 static int begin_live(Host *host, Error *error) {
-    Ledger *ledger = &host->ledger, own;
+    Ledger *ledger = &host->ledger;
     char current[RELEASE_VERSION_SIZE];
     if (ledger->change && strcmp(ledger->change, host->spec.change) == 0) return 0;
     if (host->spec.begun)
         return error_set(error, ERROR_REFUSED, "%s has been upgraded by %s since; roll that one back first",
                          host->spec.plan->service.root, ledger->change ? ledger->change : "another change");
-    if (ledger_load(host->arena, host->upkeep, &own, error) < 0) return -1;
-    int result = own.change ? check_finished(&own, false, error) : 0;
-    ledger_free(&own);
-    if (result < 0 || release_current(host->root, current, error) < 0 ||
-        reserve_keep(host->upkeep, error) < 0)
-        return -1;
+    if (release_current(host->root, current, error) < 0 || reserve_keep(host->upkeep, error) < 0) return -1;
     ledger_begin(ledger, host->spec.change, current[0] ? current : NULL, host->spec.version);
     return 0;
 }

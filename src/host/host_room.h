@@ -94,6 +94,8 @@ int host_run_weight(Host *host, Error *error);
 /* Blue-green: it is switched while it is out of traffic already, and stays out. */
 bool host_is_idle(const Host *host);
 int host_run_check_out(Host *host, Error *error);
+/* Of a live host: is no other change under way in its own ledger? */
+int host_check_own(const Host *host, Error *error);
 /* The same for ROLLBACK. */
 bool host_drains_back(const Host *host);
 void host_intend_drain_back(Host *host);

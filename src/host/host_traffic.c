@@ -133,8 +133,12 @@ const HostStep host_steps_admit[] = {
     {0},
 };
 
+static int run_retire(Host *host, Error *error) {
+    return host_check_own(host, error) < 0 ? -1 : host_run_drain(host, error);
+}
+
 const HostStep host_steps_retire[] = {
-    {"retire", NULL, host_describe_drain, NULL, host_run_drain},
+    {"retire", NULL, host_describe_drain, NULL, run_retire},
     {0},
 };
 

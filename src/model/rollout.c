@@ -303,7 +303,10 @@ static bool fold_order_done(Fold *fold) {
     case ORDER_COMMIT: host->state = HOST_COMMITTED; break;
     case ORDER_ROLLBACK: came_back(fold); break;
     case ORDER_ADMIT: moved(host, TRAFFIC_IN); break;
-    case ORDER_RETIRE: moved(host, TRAFFIC_OUT); break;
+    case ORDER_RETIRE:
+        moved(host, TRAFFIC_OUT);
+        host->retired = true;
+        break;
     }
     return true;
 }

@@ -148,6 +148,7 @@ typedef struct RolloutHost {
     HostState state;
     HostPart part;
     HostTraffic traffic;
+    bool retired;    /* it has said so once */
     bool order_open; /* `order` was given and neither done nor failed */
     bool order_cancelled;
     bool silent;            /* while it has an order, its controller hears nothing of it for too long */
@@ -253,6 +254,9 @@ int64_t rollout_silence_limit_ms(const Plan *plan);
 size_t rollout_unavailable(const Rollout *rollout);
 bool rollout_host_unavailable(const RolloutHost *host);
 
+/* Has it answered an order of this change in a way that its own memory must show? A live one: that it was
+ * retired; one that only failed may never have been reached. */
+bool rollout_host_has_begun(const RolloutHost *host);
 /* Blue-green: the stage's name, or NULL for a live host. */
 const char *rollout_stage_name(const Rollout *rollout, const RolloutHost *host);
 /* Is every upgraded host that is not left out in traffic, as it has said itself? */

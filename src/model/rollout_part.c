@@ -6,6 +6,10 @@ bool rollout_is_left_out(const RolloutHost *host) {
     return host->part == PART_FAILED || host->part == PART_SKIPPED;
 }
 
+bool rollout_host_has_begun(const RolloutHost *host) {
+    return host->live ? host->retired : host->order_count > host->order_open;
+}
+
 const char *rollout_stage_name(const Rollout *rollout, const RolloutHost *host) {
     return host->live ? NULL : rollout->plan->rollout.stages.items[host->stage].name;
 }

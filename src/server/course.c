@@ -279,7 +279,7 @@ int course_document(Course *course, const char *host, json_t **out, Error *error
         json_set_text(document, "version", view->version);
         json_set_text(document, "package_digest", view->package_digest);
         json_object_set_new(document, "plan", plan_to_json(plan));
-        json_set_bool(document, "begun", known->order_count > known->order_open);
+        json_set_bool(document, "begun", rollout_host_has_begun(known));
         json_set_bool(document, "settled", known->state == HOST_ROLLED_BACK);
         json_set_integer(document, "heard", known->report_number);
         *out = document;

@@ -308,6 +308,21 @@ static void test_a_pause_moves_nobody(void **state) {
     arena_free(at.arena);
 }
 
+/* A host that was never reached has no memory of the change: that is no reason not to admit it again. */
+static void test_a_live_host_has_begun_when_it_was_retired(void **state) {
+    (void)state;
+    Case at = begin();
+    upgrade(&at);
+    both(&at, "order.done", "g1", "g2");
+    decide(&at);
+    happen(&at, "order.failed", "b1");
+    happen(&at, "order.done", "b2");
+    assert_false(rollout_host_has_begun(rollout_host(at.rollout, "b1")));
+    decide(&at);
+    assert_true(rollout_host_has_begun(rollout_host(at.rollout, "b2")));
+    arena_free(at.arena);
+}
+
 static void test_a_live_host_is_neither_skipped_nor_tried_again(void **state) {
     (void)state;
     Case at = begin();
@@ -336,6 +351,7 @@ int main(void) {
         cmocka_unit_test(test_a_rollback_after_success_brings_the_live_ones_back_first),
         cmocka_unit_test(test_a_restart_begins_the_last_watch_anew),
         cmocka_unit_test(test_a_pause_moves_nobody),
+        cmocka_unit_test(test_a_live_host_has_begun_when_it_was_retired),
         cmocka_unit_test(test_a_live_host_is_neither_skipped_nor_tried_again),
     };
     return cmocka_run_group_tests_name("rollout_blue_green", tests, NULL, NULL);
