@@ -56,6 +56,7 @@ int fleet_compile(Fleet *fleet, const FleetOpening *opening, Arena *arena, Plan 
     if (plan_read(arena, opening->file, NOWHERE, opening->text, strlen(opening->text), &open, error) < 0 ||
         check_paths(open, error) < 0 || expand(fleet, arena, open, &settled, error) < 0)
         return -1;
+    assert(settled);
     const char *slash = strrchr(settled->package.file, '/');
     assert(slash); /* it was made absolute */
     const char *wanted = opening->package ? opening->package : slash + 1;
