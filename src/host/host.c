@@ -58,10 +58,23 @@ static int return_to_accepted(Host *host, Error *error) {
                      host->spec.plan->service.root, current, accepted.new_version, accepted.change);
 }
 
+/* A controller that was restored from an older copy gives numbers of changes once more: what was answered for
+ * the one says nothing of the other. */
+static int go_on_with_change(Host *host, Error *error) {
+    const Ledger *ledger = &host->ledger;
+    if (strcmp(ledger->new_version, host->spec.version) == 0) return load_releases(host, error);
+    error_set(error, ERROR_REFUSED,
+              "the %s that is known here brought %s, not %s: its number was given twice", ledger->change,
+              ledger->new_version, host->spec.version);
+    return error_hint(error,
+                      "open the change anew, with a number that is free (“upkeepd serve --first-change”)");
+}
+
 /* The ledger here is this change's, or another's — which is over, or is it? */
 static int begin_change(Host *host, Error *error) {
     Ledger *ledger = &host->ledger;
-    if (ledger->change && strcmp(ledger->change, host->spec.change) == 0) return load_releases(host, error);
+    if (ledger->change && strcmp(ledger->change, host->spec.change) == 0)
+        return go_on_with_change(host, error);
     if (ledger->change && check_finished(ledger, host->spec.begun, error) < 0) return -1;
     if (host->spec.begun) return return_to_accepted(host, error);
     char current[RELEASE_VERSION_SIZE];

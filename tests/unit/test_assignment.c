@@ -145,6 +145,25 @@ static void test_lost_and_repeated_messages_and_dying_agents_change_nothing(void
     assert_true(sample_stands(*state, "root/releases/2.0"));
 }
 
+static void test_a_change_whose_number_was_given_twice_is_refused(void **state) {
+    JOURNAL_AUTO journal = journal_memory_new();
+    Fleet fleet = {.folder = *state};
+    HostLink *link = NULL;
+    Error why = {0};
+    sample_pack_version(*state, "1.0", true);
+    assert_int_equal(carry_out(&fleet, journal, "1.0", 0), OUTCOME_SUCCEEDED);
+    SampleRun run = sample_run_open(*state, journal, "1.0", "");
+    assert_done(change_load(journal, run.arena, run.change, &run.rollout, error));
+    HostLinkLocalSpec spec = sample_run_local(&run);
+    char first[CHANGE_ID_SIZE]; /* as a controller says that has forgotten the first */
+    snprintf(first, sizeof first, "%.9s0001", run.change);
+    spec.change = first;
+    spec.version = "2.0";
+    assert_int_equal(host_link_local_open(&spec, &link, &why), -1);
+    if (why.kind != ERROR_REFUSED || !strstr(why.en, "given twice")) fail_msg("%s", why.en);
+    sample_run_close(&run);
+}
+
 static int answer_oddly(void *context, const json_t *reports, json_t **answer, Error *error) {
     (void)reports;
     Error parsing = {0};
@@ -186,6 +205,7 @@ int main(void) {
         test_in_folder(test_an_agent_puts_a_sick_version_back),
         test_in_folder(test_lost_and_repeated_messages_and_dying_agents_change_nothing),
         test_in_folder(test_answers_that_make_no_sense_are_errors_and_order_nothing),
+        test_in_folder(test_a_change_whose_number_was_given_twice_is_refused),
     };
     return cmocka_run_group_tests_name("assignment", tests, NULL, NULL);
 }
