@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "trust/certificate.h"
 #include "trust/keyring.h"
 #include <errno.h>
 #include <pthread.h>
@@ -61,7 +62,10 @@ static int read_document(Worker *worker, const json_t *document, Error *error) {
                             .url = worker->spec.url,
                             .sha256 = arena_strdup(arena, json_get_text(package, "sha256", "")),
                             .size = (uint64_t)json_get_integer(package, "size", 0)};
-    if (!digest_from_text(worker->fetch.sha256, &digest) || plan->hosts.count != 1)
+    if (!digest_from_text(worker->fetch.sha256, &digest) || plan->hosts.count != 1 ||
+        !digest_from_text(json_get_text(document, "package_digest", ""), &digest) ||
+        !certificate_is_host_name(
+            json_get_text(document, "version", ""))) /* it becomes the name of a folder */
         return error_set(error, ERROR_SYSTEM, "the controller's answer makes no sense");
     worker->host = (HostLinkLocalHost){.name = plan->hosts.items[0].name,
                                        .plan = plan,

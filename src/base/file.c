@@ -248,8 +248,16 @@ static int remove_folder(int dir, const char *name, dev_t device, Error *error) 
     return 0;
 }
 
+/* Is there a step up in it? */
+static bool climbs(const char *path) {
+    for (const char *part = path; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
+        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || !part[2])) return true;
+    return path[0] == '/';
+}
+
 int file_remove_tree(int dir, const char *name, Error *error) {
     struct stat status;
+    if (climbs(name)) return error_set(error, ERROR_INVALID, "“%s” leads out of its folder", name);
     if (fstatat(dir, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno == ENOENT) return 0;
         return error_errno(error, ERROR_SYSTEM, errno, "cannot remove %s", name);

@@ -82,3 +82,38 @@ void json_set_integer(json_t *object, const char *key, int64_t value) {
 }
 
 void json_set_bool(json_t *object, const char *key, bool value) { set_new(object, key, json_boolean(value)); }
+
+/* ASCII's control characters and those of ISO 6429 that UTF-8 begins with 0xC2. */
+static bool disarm_text(char *text) {
+    bool changed = false;
+    for (unsigned char *byte = (unsigned char *)text; *byte; byte++) {
+        bool c1 = byte[0] == 0xC2 && byte[1] >= 0x80 && byte[1] < 0xA0;
+        if (*byte >= ' ' && *byte != 0x7F && !c1) continue;
+        if (c1) *byte++ = '?';
+        *byte = '?';
+        changed = true;
+    }
+    return changed;
+}
+
+static int disarm_string(json_t *json) {
+    FREE_AUTO char *text = strdup(json_string_value(json));
+    if (!text) abort();
+    return disarm_text(text) ? json_string_set(json, text) : 0;
+}
+
+int json_disarm(json_t *json, int depth) {
+    const char *key;
+    json_t *value;
+    size_t index;
+    if (json_is_string(json)) return disarm_string(json);
+    if (!json_is_object(json) && !json_is_array(json)) return 0;
+    if (depth <= 0) return -1;
+    json_object_foreach(json, key, value) {
+        if (json_disarm(value, depth - 1) < 0) return -1;
+    }
+    json_array_foreach(json, index, value) {
+        if (json_disarm(value, depth - 1) < 0) return -1;
+    }
+    return 0;
+}

@@ -29,5 +29,8 @@ bool json_get_bool(const json_t *json, const char *key, bool fallback);
 void json_set_text(json_t *object, const char *key, const char *value);
 void json_set_integer(json_t *object, const char *key, int64_t value);
 void json_set_bool(json_t *object, const char *key, bool value);
+/* For what strangers say and people will read: control characters in its strings become “?”, so that no
+ * terminal obeys them. -1 when it is nested deeper than `depth`; it may be changed in part then. */
+int json_disarm(json_t *json, int depth);
 /* A string of any bytes, made valid UTF-8. New reference. */
 json_t *json_safe_string(const char *bytes, size_t size);

@@ -133,8 +133,18 @@ static int next_id(Journal *journal, int64_t first, int64_t now_ms, char id[stat
     return 0;
 }
 
+/* What is opened must be readable as long as the journal is: a plan that could not be read back would stop
+ * everybody who reads it. */
+static int check_plan(const Plan *plan, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    Plan *back = NULL;
+    JSON_AUTO json = plan_to_json(plan);
+    return plan_from_json(arena, json, &back, error);
+}
+
 int change_open(Journal *journal, const ChangeOpening *opening, char id[static CHANGE_ID_SIZE],
                 Error *error) {
+    if (check_plan(opening->plan, error) < 0) return -1;
     char time[CLOCK_TEXT_SIZE], package[DIGEST_TEXT_SIZE], plan[DIGEST_TEXT_SIZE];
     int64_t now_ms = clock_wall_ms(opening->clock);
     if (next_id(journal, opening->first, now_ms, id, error) < 0) return -1;

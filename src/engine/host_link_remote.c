@@ -8,7 +8,13 @@
 #include <string.h>
 #include <time.h>
 
-enum { EVENT_TEXT_MAX = 64 * 1024, QUEUE_MAX = 100000, LOOK_MS = 1000 };
+enum {
+    EVENT_DEPTH_MAX = 12,
+    UNHEARD_MAX = 1000,
+    EVENT_TEXT_MAX = 64 * 1024,
+    QUEUE_MAX = 100000,
+    LOOK_MS = 1000
+};
 
 typedef struct Queued Queued;
 struct Queued {
@@ -252,6 +258,11 @@ static json_t *heard_event(const Remote *remote, const Box *box, const json_t *r
     char time[CLOCK_TEXT_SIZE];
     const char *why = objection(box, said);
     json_t *event = why ? json_object() : json_deep_copy(said);
+    if (!why && json_disarm(event, EVENT_DEPTH_MAX) < 0) {
+        json_decref(event);
+        event = json_object();
+        why = "it is nested too deep";
+    }
     if (why) {
         json_set_text(event, "type", "host.report_refused");
         json_set_text(event, "why", why);
@@ -282,7 +293,7 @@ static int take(Remote *remote, Box *box, const json_t *report, Error *error) {
     if (number <= box->taken) return 0;
     if (number > box->taken + 1)
         return error_set(error, ERROR_REFUSED, "the report %" PRId64 " is missing", box->taken + 1);
-    if (remote->queued >= QUEUE_MAX)
+    if (remote->queued >= QUEUE_MAX || box->taken - box->heard >= UNHEARD_MAX)
         return error_set(error, ERROR_REFUSED, "too many reports wait to be heard");
     json_t *event = heard_event(remote, box, report, number);
     note_answer(box, event);

@@ -17,7 +17,8 @@ static int open_package(const Host *host, Package **out, Error *error) {
     if (trust_load(plan->trust.items, plan->trust.count, plan->signatures, &trust, error) < 0) return -1;
     if (package_open(plan->file, trust, &package, error) < 0) return -1;
     digest_to_text(&package->digest, digest);
-    if (strcmp(digest, host->spec.package_digest) != 0) {
+    if (strcmp(digest, host->spec.package_digest) != 0 ||
+        strcmp(package->manifest->head.version, host->spec.version) != 0) {
         package_close(package);
         error_set(error, ERROR_REFUSED, "%s is not the package that this change was opened with", plan->file);
         return error_hint(error, "put that one back, or abort this change and open another");

@@ -14,6 +14,7 @@ typedef struct Decoder {
     Arena *arena;
     const char *file;
     Error *error;
+    int absent; /* > 0: within something that was not said */
 } Decoder;
 
 const char *pair_find(const PairList *list, const char *key) {
@@ -309,7 +310,10 @@ static int decode_missing(Decoder *decoder, const Field *field, const Node *map,
     }
     if (field->type == FIELD_OBJECT) {
         Node empty = {.kind = NODE_MAP, .line = map->line, .column = map->column};
-        return decode_object(decoder, field->schema, &empty, below(decoder, path, field->key), target);
+        decoder->absent++;
+        int result = decode_object(decoder, field->schema, &empty, below(decoder, path, field->key), target);
+        decoder->absent--;
+        return result;
     }
     if (!field->fallback) return 0;
     Node node = {.kind = NODE_SCALAR, .text = field->fallback};
@@ -317,7 +321,7 @@ static int decode_missing(Decoder *decoder, const Field *field, const Node *map,
 }
 
 static int check_one_of(Decoder *decoder, const Schema *schema, const Node *map, const char *path) {
-    if (!schema->one_of || map->count == 0) return 0;
+    if (!schema->one_of || decoder->absent) return 0;
     size_t given = 0;
     for (size_t i = 0; schema->one_of[i]; i++) given += node_find(map, schema->one_of[i]) != NULL;
     if (given == 1) return 0;
@@ -351,6 +355,6 @@ static int decode_object(Decoder *decoder, const Schema *schema, const Node *nod
 
 int schema_decode(const Schema *schema, Arena *arena, const char *file, const Node *node, void *out,
                   Error *error) {
-    Decoder decoder = {arena, file, error};
+    Decoder decoder = {.arena = arena, .file = file, .error = error};
     return decode_object(&decoder, schema, node, "", out);
 }

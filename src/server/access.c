@@ -47,6 +47,8 @@ static int check_host(Controller *controller, ServerRequest *request, Access *ou
         return error_set(error, ERROR_REFUSED, "the host %s is not of this fleet any more", host->name);
     memcpy(out->host, host->name, sizeof out->host);
     memcpy(out->serial, host->serial, sizeof out->serial);
+    out->not_before_ms = host->not_before_ms;
+    out->not_after_ms = host->not_after_ms;
     return 0;
 }
 

@@ -28,9 +28,10 @@ typedef enum AccessNeed { /* of a route */
 typedef struct Access {
     char host[CERTIFICATE_HOST_SIZE]; /* "" when it is none */
     char serial[CERTIFICATE_SERIAL_SIZE];
-    Person person;    /* its name is "" when it is none */
-    int status;       /* where it was refused: 401, 403 or 429 */
-    int64_t retry_ms; /* with 429 */
+    int64_t not_before_ms, not_after_ms; /* of its certificate */
+    Person person;                       /* its name is "" when it is none */
+    int status;                          /* where it was refused: 401, 403 or 429 */
+    int64_t retry_ms;                    /* with 429 */
 } Access;
 
 /* 0: they may. ERROR_REFUSED otherwise, with out->status. */

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPORTS_MAX = 1000, LATE_MAX = 64 * 1024 };
+enum { LATE_DEPTH_MAX = 12, REPORTS_MAX = 1000, LATE_MAX = 64 * 1024 };
 
 const Inventory *fleet_inventory(Fleet *fleet) {
     pthread_rwlock_rdlock(&fleet->hosts_lock);
@@ -81,8 +81,10 @@ static int keep_late(Fleet *fleet, const char *change, const char *host, const j
     json_set_text(event, "time", time);
     json_set_text(event, "change", change);
     json_set_text(event, "host", host);
-    if (json_dumpb(reports, NULL, 0, JSON_COMPACT) <= LATE_MAX)
-        json_object_set(event, "reports", (json_t *)reports);
+    json_t *kept = json_deep_copy(reports);
+    if (json_disarm(kept, LATE_DEPTH_MAX) == 0 && json_dumpb(kept, NULL, 0, JSON_COMPACT) <= LATE_MAX)
+        json_object_set(event, "reports", kept);
+    json_decref(kept);
     pthread_mutex_lock(&fleet->write_lock);
     int result = journal_append(fleet->journal, &event, 1, error);
     pthread_mutex_unlock(&fleet->write_lock);

@@ -104,6 +104,16 @@ static int catch_up(Hub *hub, const char *change, Backlog *backlog, const HubPas
     }
 }
 
+/* Those whose clients have gone, and to whom nothing was said since. With the lock held. */
+static void drop_gone(Hub *hub) {
+    for (size_t i = hub->count; i-- > 0;) {
+        Listener *listener = &hub->listeners[i];
+        if (hub->server && server_stream_push(hub->server, listener->ticket, "")) continue;
+        free(listener->change);
+        *listener = hub->listeners[--hub->count];
+    }
+}
+
 int hub_add(Hub *hub, ServerRequest *request, const char *change, int64_t after, const HubPast *past,
             Error *error) {
     Server *server = server_request_server(request); /* the hub's may be another already, or none yet */
@@ -112,6 +122,7 @@ int hub_add(Hub *hub, ServerRequest *request, const char *change, int64_t after,
     int result = catch_up(hub, change, &backlog, past, error);
     if (result == 0) {
         listener.past = backlog.last;
+        if (hub->count == HUB_STREAMS_MAX) drop_gone(hub);
         if (hub->count == HUB_STREAMS_MAX)
             result = error_set(error, ERROR_REFUSED, "%d streams are open already", (int)HUB_STREAMS_MAX);
         else

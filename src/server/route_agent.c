@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAIT_MOST_MS = 60000, HEARD_WAIT_MS = 10000 };
+enum { FACTS_DEPTH_MAX = 12, WAIT_MOST_MS = 60000, HEARD_WAIT_MS = 10000 };
 
 /* ---- joining */
 
@@ -96,14 +96,19 @@ static int join(RouteCall *call, Error *error) {
     return sign(call, &request, "host.joined", error);
 }
 
+/* Each renewal is one more serial to be revoked one day: not before half of a certificate's life is over. */
 static int renew(RouteCall *call, Error *error) {
     JSON_AUTO body = NULL;
+    const Access *access = &call->access;
     if (route_body(call, &body, error) < 0) return -1;
     const char *pem = json_get_text(body, "request", "");
     AuthorityRequest request = {.pem = pem,
                                 .size = strlen(pem),
-                                .host = call->access.host,
+                                .host = access->host,
                                 .valid_ms = call->controller->spec.host_valid_ms};
+    if (check_request(call, &request, error) < 0) return -1;
+    if (clock_wall_ms(call->controller->clock) < access->not_before_ms / 2 + access->not_after_ms / 2)
+        return error_set(error, ERROR_REFUSED, "this certificate is good for longer yet: renew it later");
     return sign(call, &request, "host.renewed", error);
 }
 
@@ -111,7 +116,8 @@ static int take_facts(RouteCall *call, Error *error) {
     JSON_AUTO body = NULL;
     if (route_body(call, &body, error) < 0) return -1;
     json_t *facts = json_object_get(body, "facts");
-    if (!json_is_object(facts)) return error_set(error, ERROR_INVALID, "there are no facts in it");
+    if (!json_is_object(facts) || json_disarm(facts, FACTS_DEPTH_MAX) < 0)
+        return error_set(error, ERROR_INVALID, "there are no facts in it");
     json_t *event = json_object();
     json_set_text(event, "type", "host.facts");
     json_set_text(event, "host", call->access.host);

@@ -133,6 +133,9 @@ static int revoke_serial(void *context, int64_t sequence, const json_t *event, E
     (void)sequence;
     Revoking *revoking = context;
     const char *serial = json_get_text(event, "serial", NULL);
+    int64_t ends_ms = INT64_MAX;
+    clock_from_text(json_get_text(event, "not_after", ""), &ends_ms);
+    if (ends_ms < clock_wall_ms(revoking->controller->clock)) return 0; /* over by itself */
     if (!serial || strcmp(json_get_text(event, "host", ""), revoking->host) != 0) return 0;
     pthread_rwlock_wrlock(&revoking->controller->authority_lock);
     int result = authority_revoke(revoking->controller->authority, serial, error);
@@ -152,16 +155,15 @@ static int void_tokens(RouteCall *call, const char *host, Error *error) {
     return 0;
 }
 
-/* Once more after the event: a certificate that was renewed meanwhile is among them then, and none follows.
- */
+/* The event shuts the host out; its certificates, whichever it has had, follow. */
 static int revoke_host(RouteCall *call, Error *error) {
     JSON_AUTO body = NULL;
     Fleet *fleet = call->controller->fleet;
     Revoking revoking = {call->controller, call->parameters[0], 0};
-    if (route_body(call, &body, error) < 0 || void_tokens(call, revoking.host, error) < 0 ||
-        fleet_read(fleet, 0, "", revoke_serial, &revoking, error) < 0)
-        return -1;
-    if (revoking.count == 0) return no_host(call->parameters[0], error);
+    if (route_body(call, &body, error) < 0 || void_tokens(call, revoking.host, error) < 0) return -1;
+    bool known = inventory_host(fleet_inventory(fleet), revoking.host) != NULL;
+    fleet_inventory_end(fleet);
+    if (!known) return no_host(call->parameters[0], error);
     json_t *event = event_of(call, "host.revoked", call->parameters[0]);
     json_set_text(event, "why", json_get_text(body, "why", NULL));
     if (fleet_write(fleet, event, error) < 0 || fleet_read(fleet, 0, "", revoke_serial, &revoking, error) < 0)

@@ -183,6 +183,11 @@ static enum MHD_Result request_take(ServerConnection *connection, const char *by
     size_t limit = connection->server->limits.body_max;
     if (body->size + size > limit) connection->refusal = MHD_HTTP_CONTENT_TOO_LARGE;
     if (body->size + size > limit + SWALLOW_MAX) return MHD_NO;
+    Server *server = connection->server;
+    if (atomic_fetch_add(&server->body_bytes, size) + size > server->limits.bodies_max)
+        connection->refusal = MHD_HTTP_SERVICE_UNAVAILABLE;
+    connection->request->counted += size;
+    if (connection->refusal) return MHD_YES; /* swallowed: nobody will read it */
     buffer_append(body, bytes, size);
     return MHD_YES;
 }
@@ -250,6 +255,7 @@ static void limits_settle(ServerLimits *limits) {
     if (limits->connections < limits->threads) limits->connections = limits->threads;
     if (!limits->parked) limits->parked = 60000;
     if (!limits->body_max) limits->body_max = 1 << 20;
+    if (!limits->bodies_max) limits->bodies_max = (size_t)256 << 20;
     if (!limits->headers_max) limits->headers_max = 8 << 10;
     if (limits->headers_max < HEADERS_MAX_LEAST) limits->headers_max = HEADERS_MAX_LEAST;
     if (!limits->stream_max) limits->stream_max = 1 << 20;

@@ -44,6 +44,7 @@ typedef struct ServerLimits { /* 0: the default */
     unsigned per_address; /* connections of one client address; no limit */
     unsigned parked;      /* 60000: parked requests and open streams together */
     size_t body_max;      /* 1 MiB */
+    size_t bodies_max;    /* 256 MiB: of all requests together, while they come and are handled; then 503 */
     size_t headers_max;   /* 8 KiB: memory of one connection: request line, headers, and our own headers */
     size_t stream_max;    /* 1 MiB: text pushed but not sent yet; a slower client is cut off */
     int64_t request_timeout_ms; /* 30 s */

@@ -155,6 +155,7 @@ void server_peer_look(ServerRequest *request) {
 
 void server_request_free(ServerRequest *request) {
     if (!request) return;
+    if (request->connection) atomic_fetch_sub(&request->connection->server->body_bytes, request->counted);
     for (size_t i = 0; i < request->header_count; i++) {
         free(request->headers[i].name);
         free(request->headers[i].value);

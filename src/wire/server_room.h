@@ -58,6 +58,7 @@ struct ServerRequest {
     ServerParameter parameters[SERVER_PARAMETERS_MAX];
     size_t parameter_count;
     Buffer body;
+    size_t counted; /* bytes that the server counts for it */
     ServerPeer peer;
     char address[SERVER_ADDRESS_SIZE];
     ServerHeader headers[SERVER_HEADERS_EXTRA];
@@ -107,7 +108,8 @@ struct Server {
     struct MHD_Daemon *daemon;
     int port;
     atomic_bool started;
-    char complaint[256]; /* libmicrohttpd's first one while starting */
+    atomic_size_t body_bytes; /* of all requests */
+    char complaint[256];      /* libmicrohttpd's first one while starting */
 
     pthread_mutex_t lock; /* everything below */
     pthread_cond_t calm;  /* `busy` became 0 */

@@ -310,6 +310,14 @@ static void test_reads_an_open_file_up_to_the_limit(void **state) {
     assert_string_equal(buffer_text(&text), "12345");
 }
 
+static void test_removes_nothing_that_leads_out_of_the_folder(void **state) {
+    const TestFolder *folder = *state;
+    static const char *const names[] = {"..", "../x", "a/../../x", "a/..", "/tmp"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (file_remove_tree(folder->fd, names[i], NULL) == 0) fail_msg("%s was taken", names[i]);
+    assert_int_equal(file_remove_tree(folder->fd, "1..2", NULL), 0); /* no step up, and not there */
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_opens_nothing_outside),
@@ -331,6 +339,7 @@ int main(void) {
         test_in_folder(test_a_lock_is_one_holders_alone),
         test_in_folder(test_a_lock_follows_no_link),
         test_in_folder(test_reads_an_open_file_up_to_the_limit),
+        test_in_folder(test_removes_nothing_that_leads_out_of_the_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

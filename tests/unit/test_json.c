@@ -106,6 +106,24 @@ static void test_any_bytes_become_utf_8(void **state) {
     }
 }
 
+static void test_disarms_what_a_terminal_would_obey(void **state) {
+    (void)state;
+    JSON_AUTO json = json_pack("{s:s, s:[s]}", "error", "a\x1b]52;c;eA==\x07 b\n", "list",
+                               "\xc2\x9b"
+                               "2J ok \xe4\xb8\xad");
+    assert_int_equal(json_disarm(json, 3), 0);
+    assert_string_equal(json_get_text(json, "error", ""), "a?]52;c;eA==? b?");
+    assert_string_equal(json_string_value(json_array_get(json_object_get(json, "list"), 0)),
+                        "??2J ok \xe4\xb8\xad");
+}
+
+static void test_refuses_to_disarm_what_is_nested_too_deep(void **state) {
+    (void)state;
+    JSON_AUTO json = json_pack("{s:[[[i]]]}", "a", 1);
+    assert_int_equal(json_disarm(json, 4), 0);
+    assert_int_equal(json_disarm(json, 3), -1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_equal_documents_have_equal_text),
@@ -114,6 +132,8 @@ int main(void) {
         cmocka_unit_test(test_a_wrong_type_is_as_good_as_missing),
         cmocka_unit_test(test_sets_what_is_there),
         cmocka_unit_test(test_any_bytes_become_utf_8),
+        cmocka_unit_test(test_disarms_what_a_terminal_would_obey),
+        cmocka_unit_test(test_refuses_to_disarm_what_is_nested_too_deep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -171,7 +171,7 @@ static void test_a_row_means_one_host_or_selects_some(void **state) {
     expect_refused(SERVICE "hosts: [{name: a, select: {role: web}}]\n",
                    "hosts[1]: exactly one is needed of: name, select");
     expect_refused(SERVICE "hosts: [{root: /a}]\n", "exactly one is needed of: name, select");
-    expect_refused(SERVICE "hosts: [{}]\n", "hosts[1]: give a “name”");
+    expect_refused(SERVICE "hosts: [{}]\n", "hosts[1]: exactly one is needed of: name, select");
     expect_refused(SERVICE "hosts: [{name: a, vars: {port: 1}}, {select: {}}]\n", "hosts[2]: give a “name”");
     expect_refused(SERVICE "hosts: [{select: {role: web}}]\n", "use --server");
 }
@@ -234,6 +234,18 @@ static void test_orders_have_names_that_read_back(void **state) {
     assert_false(order_kind_from_text(NULL, &kind));
 }
 
+/* It would be written with its defaults, and then could not be read back from the journal. */
+static void test_an_empty_probe_or_check_is_refused(void **state) {
+    (void)state;
+    expect_refused(SERVICE HOSTS "preflight: [{}]\n", "exactly one is needed");
+    expect_refused("upkeep: 1\n"
+                   "service: {name: shop, root: \"/srv/${host.name}\", run: {process: {command: [run]}}}\n"
+                   "package: {file: shop.upk, trust: [a.pub]}\n"
+                   "health: [{}]\n"
+                   "hosts: [{name: a}]\n",
+                   "exactly one is needed");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fills_in_every_default),
@@ -254,6 +266,7 @@ int main(void) {
         cmocka_unit_test(test_percentages_are_rounded_up_and_never_nobody),
         cmocka_unit_test(test_the_published_schema_names_every_key),
         cmocka_unit_test(test_orders_have_names_that_read_back),
+        cmocka_unit_test(test_an_empty_probe_or_check_is_refused),
     };
     return cmocka_run_group_tests_name("plan", tests, NULL, NULL);
 }
