@@ -248,11 +248,15 @@ static int remove_folder(int dir, const char *name, dev_t device, Error *error) 
     return 0;
 }
 
-/* Is there a step up in it? */
+/* Does the path leave the folder it starts in: from the root, or by a step up? */
 static bool climbs(const char *path) {
-    for (const char *part = path; part; part = strchr(part, '/') ? strchr(part, '/') + 1 : NULL)
-        if (strncmp(part, "..", 2) == 0 && (part[2] == '/' || !part[2])) return true;
-    return path[0] == '/';
+    if (path[0] == '/') return true;
+    for (const char *part = path; part;) {
+        size_t length = strcspn(part, "/");
+        if (length == 2 && memcmp(part, "..", 2) == 0) return true;
+        part = part[length] ? part + length + 1 : NULL;
+    }
+    return false;
 }
 
 int file_remove_tree(int dir, const char *name, Error *error) {
