@@ -1,17 +1,4 @@
-#include "base/clock.h"
-#include "base/json.h"
-#include "model/rollout.h"
-#include "support/test.h"
-#include <string.h>
-
-enum { START_MS = 1000000 };
-
-/* A rollout of some hosts, and everything that was folded into it. */
-typedef struct Case {
-    Arena *arena;
-    Rollout *rollout;
-    int64_t now_ms, sequence;
-} Case;
+#include "support/rollout_play.h"
 
 /* Four hosts at once, of which one may fail. */
 static const char plan_start[] =
@@ -22,55 +9,7 @@ static const char plan_start[] =
     "health: [{tcp: {address: \"h:1\"}}]\n";
 #define ONE_MAY_FAIL "rollout: {max_unavailable: 4, stages: [{name: all, soak: 5s, max_failed: 1}]}\n"
 
-static Case begin(const char *more) {
-    Case made = {.arena = arena_new(), .now_ms = START_MS, .sequence = 1};
-    Plan *plan = NULL;
-    Error error = {0};
-    const char *text = arena_printf(made.arena, "%s%s", plan_start, more);
-    if (plan_compile(made.arena, "p", "/", text, strlen(text), &plan, &error) < 0) fail_msg("%s", error.en);
-    Rollout bare = {.plan = plan, .change = "C"};
-    JSON_AUTO opened = rollout_event(&bare, "change.opened", made.now_ms);
-    json_object_set_new(opened, "plan", plan_to_json(plan));
-    if (rollout_open(made.arena, 1, opened, &made.rollout, &error) < 0) fail_msg("%s", error.en);
-    return made;
-}
-
-static void fold(Case *at, json_t *event) {
-    Error error = {0};
-    if (rollout_fold(at->rollout, ++at->sequence, event, &error) < 0) fail_msg("%s", error.en);
-}
-
-static void happen(Case *at, const char *type, const char *host) {
-    JSON_AUTO event = rollout_event(at->rollout, type, at->now_ms);
-    const RolloutHost *known = rollout_host(at->rollout, host);
-    json_set_text(event, "host", host);
-    if (known) json_set_text(event, "order_id", known->order.id);
-    fold(at, event);
-}
-
-static void report(Case *at, const char *host, const char *verdict) {
-    JSON_AUTO event = rollout_event(at->rollout, "host.health", at->now_ms);
-    json_set_text(event, "host", host);
-    json_set_text(event, "verdict", verdict);
-    fold(at, event);
-}
-
-/* Decide until nothing is decided; the types, each behind a blank. */
-static const char *decide(Case *at) {
-    const char *said = "";
-    for (;;) {
-        JSON_AUTO events = rollout_decide(at->rollout, at->now_ms);
-        if (json_array_size(events) == 0) return said;
-        size_t index;
-        json_t *event;
-        json_array_foreach(events, index, event) {
-            fold(at, event);
-            said = arena_printf(at->arena, "%s %s%s%s%s%s", said, json_get_text(event, "type", ""),
-                                json_object_get(event, "order") ? ":" : "", json_get_text(event, "order", ""),
-                                json_object_get(event, "host") ? ":" : "", json_get_text(event, "host", ""));
-        }
-    }
-}
+static Case begin(const char *more) { return case_begin(plan_start, more); }
 
 static void done(Case *at, const char *hosts) {
     for (; *hosts; hosts++) happen(at, "order.done", (char[]){*hosts, '\0'});
