@@ -66,13 +66,7 @@ static int run_list(Cli *cli, const Arguments *arguments) {
         }
         json_t *row = json_object();
         json_set_text(row, "type", "change");
-        json_set_text(row, "change", item->id);
-        json_set_text(row, "service", item->service);
-        json_set_text(row, "version", item->version);
-        json_set_text(row, "environment", item->environment);
-        json_set_text(row, "opened", item->opened);
-        json_set_text(row, "ended", item->ended);
-        json_set_text(row, "title", item->title);
+        change_summary_describe(item, row);
         json_set_text(row, "state", state_of(item));
         print_json(row);
     }

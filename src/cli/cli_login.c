@@ -1,4 +1,4 @@
-/* login, logout, whoami: this user at a controller. */
+/* login, logout: this user at a controller. */
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "cli/cli.h"

@@ -89,6 +89,16 @@ int change_list(Journal *journal, Arena *arena, ChangeList *out, Error *error) {
     return 0;
 }
 
+void change_summary_describe(const ChangeSummary *summary, json_t *row) {
+    json_set_text(row, "change", summary->id);
+    json_set_text(row, "service", summary->service);
+    json_set_text(row, "version", summary->version);
+    json_set_text(row, "environment", summary->environment);
+    json_set_text(row, "opened", summary->opened);
+    json_set_text(row, "ended", summary->ended);
+    json_set_text(row, "title", summary->title);
+}
+
 /* ---- reading one */
 
 typedef struct Loading {

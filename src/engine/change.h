@@ -41,5 +41,8 @@ typedef struct ChangeList {
 } ChangeList;
 int change_list(Journal *journal, Arena *arena, ChangeList *out, Error *error);
 
+/* What every list of changes says of one, set in `row`: all but how it stands and how many hosts it has. */
+void change_summary_describe(const ChangeSummary *summary, json_t *row);
+
 /* The state folder's lock, until the descriptor in *out is closed; waits up to 10 s. */
 int change_lock(const char *state, int *out, Error *error);

@@ -74,13 +74,7 @@ static int show_plan(RouteCall *call, Error *error) {
 
 static json_t *summary_json(const ChangeSummary *item) {
     json_t *row = json_object();
-    json_set_text(row, "change", item->id);
-    json_set_text(row, "service", item->service);
-    json_set_text(row, "version", item->version);
-    json_set_text(row, "environment", item->environment);
-    json_set_text(row, "opened", item->opened);
-    json_set_text(row, "ended", item->ended);
-    json_set_text(row, "title", item->title);
+    change_summary_describe(item, row);
     json_set_integer(row, "hosts", (int64_t)item->host_count);
     json_set_text(row, "state", item->held ? "held" : rollout_state_text(item->state));
     if (item->outcome != OUTCOME_NONE) json_set_text(row, "outcome", rollout_outcome_text(item->outcome));

@@ -15,15 +15,6 @@ typedef struct FleetPlay {
     char change[CHANGE_ID_SIZE];
 } FleetPlay;
 
-/* Wait until `condition` holds; fails the test after two minutes. */
-#define AT_LAST(condition)                                                                                   \
-    do {                                                                                                     \
-        for (int tries_ = 0; !(condition); tries_++) {                                                       \
-            if (tries_ == 12000) fail_msg("never came true: %s", #condition);                                \
-            usleep(10000);                                                                                   \
-        }                                                                                                    \
-    } while (0)
-
 static inline void fleet_play_join(Fleet *fleet, const char *host) {
     json_t *event = json_pack("{s:s,s:s,s:s,s:s}", "type", "host.joined", "host", host, "serial",
                               "00112233445566778899aabbccddeeff", "not_after", "2036-01-01T00:00:00Z");

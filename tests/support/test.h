@@ -55,3 +55,12 @@ static inline int test_folder_teardown(void **state) {
 
 #define test_in_folder(function)                                                                             \
     cmocka_unit_test_setup_teardown(function, test_folder_setup, test_folder_teardown)
+
+/* Wait until `condition` holds; fails the test after two minutes. */
+#define AT_LAST(condition)                                                                                   \
+    do {                                                                                                     \
+        for (int tries_ = 0; !(condition); tries_++) {                                                       \
+            if (tries_ == 12000) fail_msg("never came true: %s", #condition);                                \
+            usleep(10000);                                                                                   \
+        }                                                                                                    \
+    } while (0)

@@ -136,15 +136,6 @@ static RolloutState state_of(Play *play) {
     return state;
 }
 
-/* Wait until `condition` holds; fails the test after two minutes. */
-#define AT_LAST(condition)                                                                                   \
-    do {                                                                                                     \
-        for (int tries_ = 0; !(condition); tries_++) {                                                       \
-            if (tries_ == 12000) fail_msg("never came true: %s", #condition);                                \
-            usleep(10000);                                                                                   \
-        }                                                                                                    \
-    } while (0)
-
 static void control(Play *play, const char *verb) {
     Rollout *rollout = NULL;
     ARENA_AUTO arena = arena_new();
