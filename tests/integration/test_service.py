@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 
-from support import digest_of, fetch, main, served, test, wait_for
+from support import contents_of, fetch, main, served, test, wait_for
 
 SHORT = [{"name": "front page", "http": {"url": "http://127.0.0.1:${vars.port}/", "timeout": "500ms"}, "every": "50ms",
           "healthy_after": 2, "fail_after": 2, "deadline": "1500ms"}]
@@ -176,14 +176,14 @@ def one_that_migrates_and_falls_sick_while_users_write(site):
     run = site.start("run", site.plan(site.package("2.0", "migrates", "sick-when:sick"), soak="40s"))
     site.wait_event("stage.soaking")
     fetch(site.ports[0], "/write?in+between")
-    written = digest_of(site.roots[0] / "shared" / "data", site.roots[0] / "shared" / "settings")
+    written = contents_of(site.roots[0] / "shared" / "data", site.roots[0] / "shared" / "settings")
     (site.roots[0] / "sick").touch()
     run.end(4)
     site.expect("1.0", data=before)
     point = [e for e in site.run("restore-points", "--json").events if e.get("kind") == "aside"][0]
     site.run("restore", point["id"], "--to", site.folder / "elsewhere")
     shared = site.folder / "elsewhere" / "shared"
-    assert digest_of(shared / "data", shared / "settings") == written
+    assert contents_of(shared / "data", shared / "settings") == written
 
 
 @test

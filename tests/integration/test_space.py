@@ -3,7 +3,7 @@
 import os
 
 from disk import Disk, enter_namespace
-from support import digest_of, main, served, test
+from support import contents_of, main, served, test
 
 
 def on_disk(site, hosts=(0,)):

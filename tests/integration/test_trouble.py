@@ -158,11 +158,11 @@ def a_restore_point_damaged_before_the_rollback_is_found_and_data_is_left_alone(
     (site.roots[0] / "sick").touch()
     done = run.end(5)
     done.says("web1", "the data was left as it is", "damaged")
-    assert site.data() == data, "the data was touched"
+    site.expect_data(data)
     assert site.outcome() == "failed"
     done.says("--keep-data")
     site.run("rollback", site.change(), "--keep-data").says("the data stays as it is")
-    assert served(site.ports[0]) == "service 1.0 plain" and site.data() == data
+    site.expect("1.0", data=data)
 
 
 @test
@@ -174,9 +174,9 @@ def a_restore_point_that_somebody_rewrote_is_not_believed(site):
         head.write_text(head.read_text().replace('"1.0"', '"9.9"'))
     (site.roots[0] / "sick").touch()
     run.end(5).says("web1", "is not the one that was taken", "the data was left as it is", "--keep-data")
-    assert site.data() == data, "the data was touched"
+    site.expect_data(data)
     site.run("rollback", site.change(), "--keep-data")
-    assert served(site.ports[0]) == "service 1.0 plain" and site.data() == data
+    site.expect("1.0", data=data)
 
 
 @test
@@ -188,7 +188,7 @@ def a_restore_point_damaged_before_a_later_rollback_with_data_is_found(site):
     for path in objects(site):
         path.unlink()
     site.run("rollback", site.change(), "--restore-data", status=5).says("the data was left as it is")
-    assert site.data() == data
+    site.expect_data(data)
     site.run("rollback", site.change())
     site.expect("1.0", data=data)
 

@@ -2,7 +2,7 @@
 """What people want: install, upgrade, go back, look."""
 import json
 
-from support import Site, digest_of, fetch, main, served, test
+from support import Site, contents_of, fetch, main, served, test
 
 
 @test
@@ -70,7 +70,7 @@ def restore_set_aside(site, digest):
     assert len(points) == 1, points
     elsewhere = site.folder / "elsewhere"
     site.run("restore", points[0]["id"], "--to", elsewhere)
-    found = digest_of(elsewhere / "shared" / "data", elsewhere / "shared" / "settings")
+    found = contents_of(elsewhere / "shared" / "data", elsewhere / "shared" / "settings")
     assert found == digest, sorted(elsewhere.rglob("*"))
 
 
@@ -266,11 +266,11 @@ def old_releases_beyond_the_kept_number_go(site):
 @test
 def check_and_show_change_nothing(site):
     site.install("1.0")
-    plan, before = site.plan(site.package("2.0")), digest_of(site.roots[0], site.state)
+    plan, before = site.plan(site.package("2.0")), contents_of(site.roots[0], site.state)
     site.run("check", plan).says("Every check passed", "1.0 → 2.0")
     site.run("show", plan).says("current -> releases/2.0", "1.0", "What a rollback would do", "final copy")
     assert site.run("check", plan, "--json").result["outcome"] == "succeeded"
-    assert digest_of(site.roots[0], site.state) == before
+    assert contents_of(site.roots[0], site.state) == before
 
 
 @test
