@@ -1,5 +1,6 @@
 #include "agent/agent.h"
 #include "agent/courier.h"
+#include "agent/tasker.h"
 #include "agent/worker.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -32,6 +33,8 @@ typedef struct Agent {
     Courier *courier;
     Worker *workers[WORKERS_MAX];
     size_t worker_count;
+    TaskerSpec tasks;
+    Tasker *tasker;
     char *seen; /* of the last answer about work */
     int failures;
     int64_t facts_ms, renew_ms; /* steady: when to do it next */
@@ -209,6 +212,7 @@ static int obey(Agent *agent, const json_t *answer, Error *error) {
     json_array_foreach(work, index, item) { give(agent, json_get_text(item, "change", ""), item); }
     for (size_t i = 0; i < agent->worker_count; i++)
         if (!is_listed(changes, worker_change(agent->workers[i]))) worker_release(agent->workers[i]);
+    tasker_give(agent->tasker, json_object_get(answer, "tasks"));
     const char *seen = json_get_text(answer, "seen", NULL);
     free(agent->seen);
     agent->seen = seen ? strdup(seen) : NULL;
@@ -290,6 +294,7 @@ static void note_failure(Agent *agent, const Error *error) {
 
 static void close_agent(Agent *agent) {
     for (size_t i = 0; i < agent->worker_count; i++) worker_stop(agent->workers[i]);
+    if (agent->tasker) tasker_stop(agent->tasker);
     courier_free(agent->courier);
     free(agent->seen);
     arena_free(agent->arena);
@@ -305,6 +310,8 @@ int agent_run(const AgentSpec *spec, Error *error) {
         return -1;
     }
     log_text(LOG_LEVEL_INFO, "agent.started", "host", identity_host(identity)->name);
+    agent.tasks = (TaskerSpec){spec->home, agent.url};
+    agent.tasker = tasker_start(&agent.tasks);
     rest(&agent, wait_ms() % FIRST_JITTER_MS); /* a fleet that was started at one moment */
     while (!atomic_load(spec->stop)) {
         Error trouble = {0};

@@ -2,7 +2,8 @@
  * answers.
  *
  *   agent_join()   once, with a join token: key made here, certificate from the controller
- *   agent_run()    until it is stopped: poll → workers → reports; renews its certificate; tells its facts
+ *   agent_run()    until it is stopped: poll → workers (changes), tasker (tasks) → reports; renews its
+ * certificate; tells its facts
  *
  * While there is nothing to do an agent has one connection, on which a request is parked; each worker has one
  * more while it reports. Nothing that it was told is only in memory: killed at any instruction, it goes on

@@ -32,6 +32,13 @@ int courier_new(const char *url, const Identity *identity, const atomic_bool *ca
     return 0;
 }
 
+int courier_open(const Home *home, const char *url, const atomic_bool *cancel, Courier **out, Error *error) {
+    ARENA_AUTO arena = arena_new();
+    IDENTITY_AUTO identity = NULL;
+    if (identity_load(home_path(home, arena, "identity"), &identity, error) < 0) return -1;
+    return courier_new(url, identity, cancel, out, error);
+}
+
 void courier_free(Courier *courier) {
     if (!courier) return;
     call_client_free(courier->client);
@@ -109,6 +116,12 @@ int courier_facts(Courier *courier, const json_t *facts, Error *error) {
     JSON_AUTO body = json_object();
     json_object_set(body, "facts", (json_t *)facts);
     return errand(courier->client, "POST", "/agent/v1/facts", body, ERRAND_MS, courier->cancel, NULL, error);
+}
+
+int courier_task(Courier *courier, const char *id, const json_t *word, Error *error) {
+    FREE_AUTO char *path = NULL;
+    if (asprintf(&path, "/agent/v1/tasks/%s", id) < 0) abort();
+    return errand(courier->client, "POST", path, word, ERRAND_MS, courier->cancel, NULL, error);
 }
 
 int courier_renew(Courier *courier, const char *request_pem, json_t **out, Error *error) {

@@ -9,6 +9,7 @@
  * half and one and a half of that, as chance will have it.
  */
 #pragma once
+#include "agent/home.h"
 #include "base/error.h"
 #include "package/progress.h"
 #include "trust/identity.h"
@@ -20,6 +21,8 @@ typedef struct Courier Courier;
 /* `url`: "https://host:port". The identity is copied. `cancel` must outlive it; it ends an errand early. */
 int courier_new(const char *url, const Identity *identity, const atomic_bool *cancel, Courier **out,
                 Error *error);
+/* The same, with the identity that stands in the home now. */
+int courier_open(const Home *home, const char *url, const atomic_bool *cancel, Courier **out, Error *error);
 void courier_free(Courier *courier); /* NULL is allowed */
 
 enum { COURIER_PAUSE_LEAST_MS = 1000, COURIER_PAUSE_MOST_MS = 60000 };
@@ -50,6 +53,8 @@ int courier_report(Courier *courier, const char *change, const json_t *reports, 
  */
 int courier_document(Courier *courier, const char *change, json_t **out, Error *error);
 int courier_facts(Courier *courier, const json_t *facts, Error *error);
+/* What there is to say of a task: task_board_check() has the words. ERROR_REFUSED: nobody waits for it. */
+int courier_task(Courier *courier, const char *id, const json_t *word, Error *error);
 /* {"certificate"} */
 int courier_renew(Courier *courier, const char *request_pem, json_t **out, Error *error);
 

@@ -102,43 +102,52 @@ int home_set_controller(const Home *home, const char *url, Error *error) {
     return replace_json(home->dir, "agent.json", json, error);
 }
 
-/* ---- roots */
+/* ---- places: a file of paths each */
 
-static json_t *load_roots(const Home *home) {
+static json_t *load_places(const Home *home, const char *file) {
     json_t *json = NULL;
-    if (read_json(home->dir, "roots.json", &json, NULL) == 0 && json_is_array(json)) return json;
+    if (read_json(home->dir, file, &json, NULL) == 0 && json_is_array(json)) return json;
     json_decref(json);
     return json_array();
 }
 
-int home_roots(const Home *home, Arena *arena, StringList *out, Error *error) {
-    (void)error;
-    JSON_AUTO roots = load_roots(home);
-    StringList list = {.items = ARENA_ARRAY(arena, json_array_size(roots) + 1, const char *)};
+static StringList list_places(const Home *home, const char *file, Arena *arena) {
+    JSON_AUTO places = load_places(home, file);
+    StringList list = {.items = ARENA_ARRAY(arena, json_array_size(places) + 1, const char *)};
     size_t index;
-    json_t *root;
-    json_array_foreach(roots, index, root) {
-        if (json_is_string(root)) list.items[list.count++] = arena_strdup(arena, json_string_value(root));
+    json_t *place;
+    json_array_foreach(places, index, place) {
+        if (json_is_string(place)) list.items[list.count++] = arena_strdup(arena, json_string_value(place));
     }
-    *out = list;
-    return 0;
+    return list;
 }
 
-static int note_root(const Home *home, const char *root, Error *error) {
-    JSON_AUTO roots = load_roots(home);
+static int add_place(const Home *home, const char *file, const char *path, Error *error) {
+    JSON_AUTO places = load_places(home, file);
     size_t index;
     json_t *known;
-    json_array_foreach(roots, index, known) {
-        if (json_is_string(known) && strcmp(json_string_value(known), root) == 0) return 0;
+    json_array_foreach(places, index, known) {
+        if (json_is_string(known) && strcmp(json_string_value(known), path) == 0) return 0;
     }
-    json_array_append_new(roots, json_string(root));
-    return replace_json(home->dir, "roots.json", roots, error);
+    json_array_append_new(places, json_string(path));
+    return replace_json(home->dir, file, places, error);
 }
 
-int home_note_root(const Home *home, const char *root, Error *error) {
+StringList home_roots(const Home *home, Arena *arena) { return list_places(home, "roots.json", arena); }
+
+StringList home_stores(const Home *home, Arena *arena) {
+    StringList noted = list_places(home, "stores.json", arena);
+    StringList list = {.items = ARENA_ARRAY(arena, noted.count + 1, const char *)};
+    list.items[list.count++] = home_path(home, arena, "restore-points");
+    for (size_t i = 0; i < noted.count; i++) list.items[list.count++] = noted.items[i];
+    return list;
+}
+
+int home_note_places(const Home *home, const char *root, const char *store, Error *error) {
     static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&one_at_a_time);
-    int result = note_root(home, root, error);
+    int result = add_place(home, "roots.json", root, error);
+    if (result == 0 && store) result = add_place(home, "stores.json", store, error);
     pthread_mutex_unlock(&one_at_a_time);
     return result;
 }

@@ -1,7 +1,7 @@
 /* Home: the folder in which a host's agent keeps what it must not forget.
  *
  *   agent.json          where its controller is, and what it calls this host
- *   roots.json          where services were installed
+ *   roots.json, stores.json   where services were installed, and where plans wanted restore points
  *   identity/           key and certificate (trust/identity.h)
  *   trust/NAME.pub      (trust/keyring.h) whose packages may be installed here: the host's own choice, no
  * controller's changes/ID/         change.json, what the controller said of a change; outbox, what is to be
@@ -41,9 +41,12 @@ const char *home_path(const Home *home, Arena *arena, const char *name);
 int home_controller(const Home *home, Arena *arena, const char **url, Error *error);
 int home_set_controller(const Home *home, const char *url, Error *error);
 
-/* Where services were installed by changes of this controller. In the arena. */
-int home_roots(const Home *home, Arena *arena, StringList *out, Error *error);
-int home_note_root(const Home *home, const char *root, Error *error);
+/* Where services were installed by changes of this controller, and where their restore points may stand:
+ * here, and wherever a plan wanted them. In the arena. */
+StringList home_roots(const Home *home, Arena *arena);
+StringList home_stores(const Home *home, Arena *arena);
+/* `store`: NULL for the one here. */
+int home_note_places(const Home *home, const char *root, const char *store, Error *error);
 
 bool home_is_change_name(const char *name);
 /* The folder of a change, made when missing. Caller closes. */

@@ -72,7 +72,8 @@ static int read_document(Worker *worker, const json_t *document, Error *error) {
                                        .begun = json_get_bool(document, "begun", false),
                                        .settled = json_get_bool(document, "settled", false),
                                        .fetch = {fetch_package, &worker->fetch}};
-    home_note_root(worker->spec.home, plan->service.root, NULL); /* for its facts; nothing hangs on it */
+    home_note_places(worker->spec.home, plan->service.root, plan->restore_point.to,
+                     NULL); /* for facts and tasks */
     return make_own(worker, plan, error);
 }
 
@@ -118,16 +119,9 @@ static int load_document(Worker *worker, json_t **out, Error *error) {
 
 /* ---- one thing after another */
 
-static int renew_courier(Worker *worker, Error *error) {
-    IDENTITY_AUTO identity = NULL;
-    Courier *courier = NULL;
-    ARENA_AUTO arena = arena_new();
-    if (identity_load(home_path(worker->spec.home, arena, "identity"), &identity, error) < 0 ||
-        courier_new(worker->spec.url, identity, &worker->stop, &courier, error) < 0)
-        return -1;
-    courier_free(worker->courier);
-    worker->courier = courier;
-    return 0;
+static int need_courier(Worker *worker, Error *error) {
+    if (worker->courier) return 0;
+    return courier_open(worker->spec.home, worker->spec.url, &worker->stop, &worker->courier, error);
 }
 
 static int open_assignment(Worker *worker, Error *error) {
@@ -170,7 +164,7 @@ static bool may_talk(const Worker *worker) {
 
 static int talk(Worker *worker, Error *error) {
     if (!assignment_has_reports(worker->assignment) || !may_talk(worker)) return 0;
-    if (!worker->courier && renew_courier(worker, error) < 0) return -1;
+    if (need_courier(worker, error) < 0) return -1;
     Error problem = {0};
     int result = assignment_exchange(worker->assignment, &problem);
     worker->refused = result < 0 && problem.kind == ERROR_REFUSED;
@@ -181,7 +175,7 @@ static int talk(Worker *worker, Error *error) {
 static int step(Worker *worker, Error *error) {
     if (!worker->assignment) {
         if (!may_talk(worker)) return 0;
-        if (!worker->courier && renew_courier(worker, error) < 0) return -1;
+        if (need_courier(worker, error) < 0) return -1;
         if (open_assignment(worker, error) < 0) return -1;
     }
     if (take(worker, error) < 0) return -1;

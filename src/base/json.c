@@ -117,3 +117,25 @@ int json_disarm(json_t *json, int depth) {
     }
     return 0;
 }
+
+/* ---- errors */
+
+static const char *const kinds[] = {"none",   "system",    "invalid",    "refused",
+                                    "failed", "attention", "interrupted"};
+
+void json_set_error(json_t *object, const Error *error) {
+    json_set_text(object, "error", error->en);
+    json_set_text(object, "error_zh", error->zh);
+    json_set_text(object, "kind", kinds[error->kind]);
+}
+
+bool json_get_error(const json_t *object, Error *out) {
+    const char *en = json_get_text(object, "error", NULL), *kind = json_get_text(object, "kind", "");
+    ErrorKind found = ERROR_SYSTEM;
+    if (!en) return false;
+    for (size_t i = ERROR_SYSTEM; i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(kinds[i], kind) == 0) found = (ErrorKind)i;
+    error_set(out, found, "%s", en);
+    if (out) snprintf(out->zh, sizeof out->zh, "%s", json_get_text(object, "error_zh", en));
+    return true;
+}

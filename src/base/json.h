@@ -29,6 +29,10 @@ bool json_get_bool(const json_t *json, const char *key, bool fallback);
 void json_set_text(json_t *object, const char *key, const char *value);
 void json_set_integer(json_t *object, const char *key, int64_t value);
 void json_set_bool(json_t *object, const char *key, bool value);
+/* {"error", "error_zh", "kind"}: an error on its way to somebody else. */
+void json_set_error(json_t *object, const Error *error);
+/* And back. False, and `out` untouched: the object has none. `out` may be NULL. */
+bool json_get_error(const json_t *object, Error *out);
 /* For what strangers say and people will read: control characters in its strings become “?”, so that no
  * terminal obeys them. -1 when it is nested deeper than `depth`; it may be changed in part then. */
 int json_disarm(json_t *json, int depth);

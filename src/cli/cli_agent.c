@@ -39,7 +39,7 @@ static json_t *tell_facts(void *context) {
     const Telling *telling = context;
     ARENA_AUTO arena = arena_new();
     StringList roots = {0};
-    home_roots(telling->home, arena, &roots, NULL);
+    roots = home_roots(telling->home, arena);
     HostFactsSpec spec = {.roots = roots.items, .root_count = roots.count, .cancel = daemon_stop()};
     return host_facts(&spec);
 }

@@ -3,13 +3,13 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/quantity.h"
+#include "cli/ask.h"
 #include "cli/cli.h"
 #include "cli/drive.h"
 #include "cli/remote.h"
 #include "cli/session.h"
 #include "engine/change.h"
 #include "engine/engine.h"
-#include "host/host.h"
 #include "model/words.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -192,38 +192,65 @@ static int check_steerable(const Steering *steering, const Rollout *rollout, Err
     return -1;
 }
 
+enum { LOSS_PATIENCE_MS = 15000 };
+
+/* The hosts that were switched, and so have something to lose. In the arena; how many. */
+static size_t ask_losses(Arena *arena, const Rollout *rollout, Ask **out) {
+    Ask *asks = ARENA_ARRAY(arena, rollout->host_count + 1, Ask);
+    size_t count = 0;
+    for (size_t i = 0; i < rollout->host_count; i++) {
+        const RolloutHost *host = &rollout->hosts[i];
+        Plan *plan = NULL;
+        if (!host->switched && host->state != HOST_COMMITTED) continue;
+        if (plan_for_host(arena, rollout->plan, host->name, rollout->version, &plan, NULL) < 0) continue;
+        asks[count++] =
+            (Ask){.host = host->name,
+                  .task = {.kind = TASK_LOSS, .change = rollout->change, .root = plan->service.root}};
+    }
+    *out = asks;
+    return count;
+}
+
+static void print_loss(const Cli *cli, const Ask *asked, bool restores) {
+    char bytes[QUANTITY_TEXT_SIZE];
+    uint64_t files = (uint64_t)json_get_integer(asked->answer, "files", 0);
+    const char *since = json_get_text(asked->answer, "since", "");
+    bool one = files == 1;
+    quantity_size_text((uint64_t)json_get_integer(asked->answer, "bytes", 0), bytes);
+    if (restores)
+        cli_print(cli,
+                  one ? "  %-12s %" PRIu64 " file (%s) written since %s goes back to the copy; it is set "
+                        "aside as a restore point\n"
+                      : "  %-12s %" PRIu64 " files (%s) written since %s go back to the copy; they are set "
+                        "aside as a restore point\n",
+                  asked->host, files, bytes, since);
+    else
+        cli_print(cli,
+                  one ? "  %-12s the data stays as it is; with --restore-data %" PRIu64
+                        " file (%s) written since %s would be set aside\n"
+                      : "  %-12s the data stays as it is; with --restore-data %" PRIu64
+                        " files (%s) written since %s would be set aside\n",
+                  asked->host, files, bytes, since);
+}
+
 /* What either choice would lose, host by host, before anything is done. */
 static void show_loss(const Cli *cli, Arena *arena, const Rollout *rollout, bool restore_data,
                       bool keep_data) {
-    Rollout asked = *rollout;
-    asked.rollback_asked = true;
-    asked.restore_data = restore_data;
-    asked.keep_data = keep_data;
-    for (size_t i = 0; i < rollout->host_count; i++) {
-        Plan *plan = NULL;
-        HostLoss loss = {0};
-        char bytes[QUANTITY_TEXT_SIZE];
-        if (!rollout->hosts[i].switched && rollout->hosts[i].state != HOST_COMMITTED) continue;
-        if (plan_for_host(arena, rollout->plan, rollout->hosts[i].name, rollout->version, &plan, NULL) < 0)
-            continue;
-        if (host_loss(plan->service.root, rollout->change, &loss, NULL) < 0) continue;
-        bool one = loss.files == 1;
-        quantity_size_text(loss.bytes, bytes);
-        if (rollout_restores_data(&asked, &rollout->hosts[i]))
-            cli_print(cli,
-                      one ? "  %-12s %" PRIu64 " file (%s) written since %s goes back to the copy; it is set "
-                            "aside as a restore point\n"
-                          : "  %-12s %" PRIu64
-                            " files (%s) written since %s go back to the copy; they are set "
-                            "aside as a restore point\n",
-                      rollout->hosts[i].name, loss.files, bytes, loss.since);
+    Rollout wanted = *rollout;
+    wanted.rollback_asked = true;
+    wanted.restore_data = restore_data;
+    wanted.keep_data = keep_data;
+    Ask *asks;
+    size_t count = ask_losses(arena, rollout, &asks);
+    ask_all(cli, asks, count, LOSS_PATIENCE_MS);
+    for (size_t i = 0; i < count; i++) {
+        const Ask *asked = &asks[i];
+        const char *why = cli->language == LANGUAGE_ZH ? asked->error.zh : asked->error.en;
+        if (asked->answer)
+            print_loss(cli, asked, rollout_restores_data(&wanted, rollout_host(rollout, asked->host)));
         else
-            cli_print(cli,
-                      one ? "  %-12s the data stays as it is; with --restore-data %" PRIu64
-                            " file (%s) written since %s would be set aside\n"
-                          : "  %-12s the data stays as it is; with --restore-data %" PRIu64
-                            " files (%s) written since %s would be set aside\n",
-                      rollout->hosts[i].name, loss.files, bytes, loss.since);
+            cli_print(cli, "  %-12s what would be lost is not known: %s\n", asked->host, why);
+        json_decref(asked->answer);
     }
 }
 
@@ -282,12 +309,7 @@ static int steer(Cli *cli, const Arguments *arguments, const Steering *steering)
         check_steerable(steering, rollout, &error) < 0)
         return cli_fail(cli, &error);
     if (strcmp(steering->verb, "rollback") == 0) {
-        if (cli->server)
-            cli_print(
-                cli,
-                "What would be lost is known on the hosts only; “upkeep show” says what the plan wants.\n");
-        else
-            show_loss(cli, arena, rollout, restore_data, keep_data);
+        show_loss(cli, arena, rollout, restore_data, keep_data);
         if (!confirmed(cli, arguments)) {
             error_set(&error, ERROR_REFUSED, "not agreed; nothing was touched");
             return cli_fail(cli, &error);

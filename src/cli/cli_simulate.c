@@ -4,6 +4,7 @@
 #include "base/parallel.h"
 #include "base/quantity.h"
 #include "cli/cli.h"
+#include "cli/plan_remote.h"
 #include "cli/session.h"
 #include "engine/host_link_imagined.h"
 #include "engine/simulation.h"
@@ -336,6 +337,11 @@ static int read_duration(const Arguments *arguments, const char *name, const cha
     return error_set(error, ERROR_INVALID, "--%s must be a duration such as 30s or 5m, not %s", name, text);
 }
 
+static int read_plan(Simulating *self, const char *file, Plan **out, Error *error) {
+    if (self->cli->server) return plan_remote_compile(self->cli, self->arena, file, out, error);
+    return session_plan_only(self->arena, file, out, error);
+}
+
 static int prepare(Simulating *self, const Arguments *arguments, Error *error) {
     Plan *plan = NULL;
     size_t hosts = 0;
@@ -343,7 +349,7 @@ static int prepare(Simulating *self, const Arguments *arguments, Error *error) {
         read_number(arguments, "hosts", 0, HOSTS_MAX, &hosts, error) < 0 ||
         read_duration(arguments, "prepare", "2m", &self->prepare_ms, error) < 0 ||
         read_duration(arguments, "switch", "10s", &self->switch_ms, error) < 0 ||
-        session_plan_only(self->arena, arguments->positional[0], &plan, error) < 0)
+        read_plan(self, arguments->positional[0], &plan, error) < 0)
         return -1;
     if (hosts && plan_with_hosts(self->arena, plan, hosts, &plan, error) < 0)
         return error_prefix(error, "%s with %zu hosts", arguments->positional[0], hosts);
@@ -437,6 +443,6 @@ const CliVerb cli_verbs_simulate[] = {
           "good version, once with one that never becomes healthy, once with one that becomes bad after a "
           "while, and once with one that is bad on one host only. The package need not be there, and nothing "
           "is touched. Exit status 3 when even a good version would not get through."),
-     "upkeep simulate node-red.yaml --hosts 200 --prepare 5m", simulate_options, 1, 1, run_simulate, false},
+     "upkeep simulate node-red.yaml --hosts 200 --prepare 5m", simulate_options, 1, 1, run_simulate, true},
     {0},
 };

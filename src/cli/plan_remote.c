@@ -49,6 +49,21 @@ static int compile(Cli *cli, const char *file, json_t **answer, Error *error) {
     return remote_call(cli, "POST", "/api/v1/plans", body, answer, error);
 }
 
+int plan_remote_compile(Cli *cli, Arena *arena, const char *file, Plan **out, Error *error) {
+    JSON_AUTO body = NULL;
+    JSON_AUTO answer = NULL;
+    Plan *plan = NULL;
+    if (session_plan_open(arena, file, &plan, error) < 0 ||
+        make_body(cli, arena, file, false, &body, error) < 0)
+        return -1;
+    if (!json_object_get(body, "version")) { /* any will do: only times and hosts are looked at */
+        json_set_text(body, "service", plan->service.name);
+        json_set_text(body, "version", "0");
+    }
+    if (remote_call(cli, "POST", "/api/v1/plans", body, &answer, error) < 0) return -1;
+    return plan_from_json(arena, json_object_get(answer, "plan"), out, error);
+}
+
 /* ---- check and show */
 
 static size_t host_count(const json_t *answer) {

@@ -12,27 +12,10 @@ typedef struct Remote {
     CallClient *client;
 } Remote;
 
-static ErrorKind kind_of(const char *text) {
-    static const struct {
-        const char *text;
-        ErrorKind kind;
-    } kinds[] = {{"invalid", ERROR_INVALID},
-                 {"refused", ERROR_REFUSED},
-                 {"failed", ERROR_FAILED},
-                 {"attention", ERROR_ATTENTION},
-                 {"interrupted", ERROR_INTERRUPTED}};
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
-        if (strcmp(kinds[i].text, text) == 0) return kinds[i].kind;
-    return ERROR_SYSTEM;
-}
-
 static int refused(int status, const char *path, const json_t *answer, Error *error) {
-    const char *en = json_get_text(answer, "error", NULL);
-    if (!en)
+    if (!json_get_error(answer, error))
         return error_set(error, ERROR_SYSTEM, "the controller answers %d to %.*s", status,
                          (int)strcspn(path, "?"), path);
-    error_set(error, kind_of(json_get_text(answer, "kind", "")), "%s", en);
-    if (error) snprintf(error->zh, sizeof error->zh, "%s", json_get_text(answer, "error_zh", en));
     if (error && status == 404) error->number = ENOENT;
     return -1;
 }

@@ -93,14 +93,15 @@ void fleet_answer(Fleet *fleet, ServerTicket ticket, const json_t *json) {
     pthread_rwlock_unlock(&fleet->server_lock);
 }
 
-static void on_wake(void *context, const char *host) {
-    Fleet *fleet = context;
+void fleet_wake(Fleet *fleet, const char *host) {
     ServerTicket ticket = parking_take_poll(fleet->parking, host);
     if (!ticket) return;
     if (!fleet_is_joined(fleet, host)) return; /* revoked while it waited: it is told nothing more */
     JSON_AUTO work = fleet_work(fleet, host);
     fleet_answer(fleet, ticket, work);
 }
+
+static void on_wake(void *context, const char *host) { fleet_wake(context, host); }
 
 static void on_heard(void *context, const char *change, const char *host, int64_t number) {
     Fleet *fleet = context;
@@ -216,6 +217,7 @@ int fleet_open(const char *state, Clock *clock, Fleet **out, Error *error) {
     fleet->journal_path = file_join(state, "journal.sqlite");
     fleet->clock = clock;
     fleet->parking = parking_new();
+    fleet->tasks = task_board_new(clock);
     fleet->inventory = inventory_new();
     pthread_mutex_init(&fleet->write_lock, NULL);
     pthread_mutex_init(&fleet->opening_lock, NULL);
@@ -267,6 +269,7 @@ void fleet_close(Fleet *fleet) {
     depot_close(fleet->depot);
     inventory_free(fleet->inventory);
     parking_free(fleet->parking);
+    task_board_free(fleet->tasks);
     pthread_mutex_destroy(&fleet->write_lock);
     pthread_mutex_destroy(&fleet->opening_lock);
     pthread_mutex_destroy(&fleet->tell_lock);

@@ -15,6 +15,7 @@
 #include "model/inventory.h"
 #include "server/course.h"
 #include "server/depot.h"
+#include "server/task_board.h"
 #include "wire/server.h"
 
 typedef struct Fleet Fleet;
@@ -53,8 +54,9 @@ const Inventory *fleet_inventory(Fleet *fleet);
 void fleet_inventory_end(Fleet *fleet);
 bool fleet_is_joined(Fleet *fleet, const char *host);
 
-/* {"work": [{"change", "order"?, "cancel"}], "changes": [id, …], "seen": text}: what waits for the host,
- * those changes it takes part in that are not over, and a name for this answer. A new reference. */
+/* {"work": [{"change", "order"?, "cancel"}], "changes": [id, …], "tasks"?: [{"id", "task"}], "seen": text}:
+ * what waits for the host, those changes it takes part in that are not over, and a name for this answer. A
+ * new reference. */
 json_t *fleet_work(Fleet *fleet, const char *host);
 /* A parked poll of that host: answer it as soon as there is something else than `seen` (may be NULL). */
 void fleet_park_poll(Fleet *fleet, const char *host, const char *seen, ServerTicket ticket);
@@ -66,6 +68,21 @@ int fleet_report(Fleet *fleet, const char *change, const char *host, const json_
 void fleet_park_report(Fleet *fleet, const char *change, const char *host, int64_t last, ServerTicket ticket);
 /* What the host must know of a change, with "package": {"sha256", "size"}. */
 int fleet_document(Fleet *fleet, const char *change, const char *host, json_t **out, Error *error);
+
+/* ---- tasks of single hosts (server/task_board.h) */
+
+typedef struct FleetTask {
+    const char *host, *by;
+    const json_t *task; /* task_to_json() */
+} FleetTask;
+/* Ask it: the host's poll carries it off. ENOENT in error->number: there is no such host. */
+int fleet_ask(Fleet *fleet, const FleetTask *asked, char id[static TASK_ID_SIZE], Error *error);
+/* How it stands: task_board_look(). A new reference; NULL: it is not known here (any more). */
+json_t *fleet_task(Fleet *fleet, const char *host, const char *id);
+/* A parked look at it: answer it as soon as there is something newer than `revision`. */
+void fleet_park_task(Fleet *fleet, const char *host, const char *id, int64_t revision, ServerTicket ticket);
+/* What the host says of it (borrowed, made harmless). ENOENT in error->number: nobody waits for that. */
+int fleet_tell_task(Fleet *fleet, const char *host, const char *id, json_t *word, Error *error);
 
 /* ---- changes */
 

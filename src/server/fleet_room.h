@@ -14,6 +14,7 @@ struct Fleet {
     int64_t first_change;
     Depot *depot;
     Parking *parking;
+    TaskBoard *tasks;
     pthread_rwlock_t server_lock;
     Server *server; /* NULL: nobody can be woken */
 
@@ -50,6 +51,9 @@ int fleet_make_room(Fleet *fleet, Error *error);
 
 /* Answer a parked request, if it is there yet. */
 void fleet_answer(Fleet *fleet, ServerTicket ticket, const json_t *json);
+
+/* There is news for the host: answer its parked poll, if it has one. With none of the locks held. */
+void fleet_wake(Fleet *fleet, const char *host);
 
 /* Something was written: whoever listens shall hear of it. */
 void fleet_tell(Fleet *fleet);

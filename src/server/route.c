@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const Route *const route_tables[] = {route_agent,   route_change,  route_host,   route_journal,
-                                     route_package, route_session, route_status, NULL};
+const Route *const route_tables[] = {route_agent,   route_change, route_host, route_journal, route_package,
+                                     route_session, route_status, route_task, NULL};
 
 enum { PATH_MAX_BYTES = 512 };
 
@@ -75,17 +75,9 @@ static int status_of(const Error *error) {
     }
 }
 
-static const char *kind_of(const Error *error) {
-    static const char *const kinds[] = {"none",   "system",    "invalid",    "refused",
-                                        "failed", "attention", "interrupted"};
-    return kinds[error->kind];
-}
-
 json_t *route_error(const Error *error) {
     json_t *json = json_object();
-    json_set_text(json, "error", error->en);
-    json_set_text(json, "error_zh", error->zh);
-    json_set_text(json, "kind", kind_of(error));
+    json_set_error(json, error);
     return json;
 }
 

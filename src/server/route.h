@@ -28,7 +28,7 @@ typedef struct Route {
 
 /* Tables, each ended by a zero row. */
 extern const Route route_agent[], route_change[], route_host[], route_journal[], route_package[],
-    route_session[], route_status[];
+    route_session[], route_status[], route_task[];
 extern const Route *const route_tables[]; /* all of them, NULL-ended */
 
 /* A ServerSettings.handle; `context` is the Controller. */

@@ -167,6 +167,15 @@ static int take_reports(RouteCall *call, Error *error) {
     return 0;
 }
 
+static int take_word(RouteCall *call, Error *error) {
+    JSON_AUTO word = NULL;
+    if (route_body(call, &word, error) < 0 ||
+        fleet_tell_task(call->controller->fleet, call->access.host, call->parameters[0], word, error) < 0)
+        return -1;
+    route_answer(call, 200, json_object());
+    return 0;
+}
+
 static int give_document(RouteCall *call, Error *error) {
     json_t *document;
     if (fleet_document(call->controller->fleet, call->parameters[0], call->access.host, &document, error) < 0)
@@ -194,6 +203,7 @@ const Route route_agent[] = {
     {"GET", "/agent/v1/work", ACCESS_HOST, give_work, "What waits for the host; parked until there is news"},
     {"GET", "/agent/v1/changes/{change}", ACCESS_HOST, give_document, "What the host must know of a change"},
     {"POST", "/agent/v1/changes/{change}/reports", ACCESS_HOST, take_reports, "What the host did, in order"},
+    {"POST", "/agent/v1/tasks/{task}", ACCESS_HOST, take_word, "How far a task is, or how it ended"},
     {"GET", "/agent/v1/packages/{sha256}", ACCESS_HOST, give_package, "A package's bytes; ranges are served"},
     {0},
 };

@@ -1,0 +1,111 @@
+#include "cli/ask.h"
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "base/quantity.h"
+#include "cli/remote.h"
+#include "host/host_task.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAIT_MS = 30000 };
+
+static void draw_progress(void *context, uint64_t bytes_done, uint64_t bytes_total) {
+    const Cli *cli = context;
+    char done[QUANTITY_TEXT_SIZE], total[QUANTITY_TEXT_SIZE];
+    if (!cli->terminal || cli->quiet) return;
+    printf("\r\033[K%s / %s", quantity_size_text(bytes_done, done), quantity_size_text(bytes_total, total));
+    fflush(stdout);
+}
+
+static void erase_progress(const Cli *cli) {
+    if (cli->terminal && !cli->quiet) printf("\r\033[K");
+}
+
+/* ---- here */
+
+static int ask_here(const Cli *cli, Ask *asked, Error *error) {
+    FREE_AUTO char *usual = file_join(cli->state, "restore-points");
+    const char *stores[] = {asked->store ? asked->store : usual};
+    HostTaskSpec spec = {.stores = {stores, 1},
+                         .now_ms = clock_wall_ms(clock_system()),
+                         .wish = {.progress = draw_progress, .context = (void *)cli}};
+    int result = host_task(&spec, &asked->task, &asked->answer, error);
+    erase_progress(cli);
+    if (result < 0 && error->number == ENOENT)
+        return error_hint(error, "name it with --store, as “restore_point.to” does in the plan");
+    return result;
+}
+
+/* ---- there */
+
+static int send(const Cli *cli, Ask *asked, Error *error) {
+    FREE_AUTO char *path = NULL;
+    JSON_AUTO body = task_to_json(&asked->task);
+    JSON_AUTO answer = NULL;
+    if (!asked->host) {
+        error_set(error, ERROR_INVALID, "which host is meant?");
+        return error_hint(error, "with --server, name it: --host NAME");
+    }
+    if (asprintf(&path, "/api/v1/hosts/%s/tasks", asked->host) < 0) abort();
+    if (remote_call(cli, "POST", path, body, &answer, error) < 0) return -1;
+    snprintf(asked->id, sizeof asked->id, "%s", json_get_text(answer, "task", ""));
+    return 0;
+}
+
+/* 1: it has ended; 0: there is news, or none came in that time. */
+static int look(const Cli *cli, Ask *asked, int64_t wait_ms, int64_t *revision, Error *error) {
+    FREE_AUTO char *path = NULL;
+    JSON_AUTO answer = NULL;
+    if (asprintf(&path, "/api/v1/hosts/%s/tasks/%s?revision=%" PRId64 "&wait_ms=%" PRId64, asked->host,
+                 asked->id, *revision, wait_ms) < 0)
+        abort();
+    if (remote_call(cli, "GET", path, NULL, &answer, error) < 0) return -1;
+    const char *state = json_get_text(answer, "state", "");
+    *revision = json_get_integer(answer, "revision", *revision);
+    if (strcmp(state, "running") == 0)
+        draw_progress((void *)cli, (uint64_t)json_get_integer(answer, "done", 0),
+                      (uint64_t)json_get_integer(answer, "total", 0));
+    if (strcmp(state, "failed") == 0 && json_get_error(answer, error)) return -1;
+    if (strcmp(state, "done") != 0) return 0;
+    asked->answer = json_incref(json_object_get(answer, "result"));
+    return 1;
+}
+
+static int collect(const Cli *cli, Ask *asked, int64_t until_ms, Error *error) {
+    int64_t revision = 0;
+    for (;;) {
+        int64_t left_ms = until_ms - clock_steady_ms(clock_system());
+        if (left_ms <= 0) return error_set(error, ERROR_REFUSED, "%s has not answered yet", asked->host);
+        int ended = look(cli, asked, left_ms < WAIT_MS ? left_ms : WAIT_MS, &revision, error);
+        if (ended != 0) return ended > 0 ? 0 : -1;
+    }
+}
+
+static void ask_there(const Cli *cli, Ask *asks, size_t count, int64_t patience_ms) {
+    int64_t until_ms = patience_ms ? clock_steady_ms(clock_system()) + patience_ms : INT64_MAX;
+    for (size_t i = 0; i < count; i++) send(cli, &asks[i], &asks[i].error);
+    for (size_t i = 0; i < count; i++)
+        if (asks[i].id[0]) collect(cli, &asks[i], until_ms, &asks[i].error);
+    erase_progress(cli);
+}
+
+/* ---- either */
+
+void ask_all(const Cli *cli, Ask *asks, size_t count, int64_t patience_ms) {
+    if (cli->server) {
+        ask_there(cli, asks, count, patience_ms);
+        return;
+    }
+    for (size_t i = 0; i < count; i++) ask_here(cli, &asks[i], &asks[i].error);
+}
+
+int ask(const Cli *cli, Ask *asked, Error *error) {
+    ask_all(cli, asked, 1, 0);
+    if (asked->answer) return 0;
+    if (error) *error = asked->error;
+    return -1;
+}
