@@ -12,6 +12,10 @@ static const char *describe_stop(const Host *host) {
     return service_describe_stop(&service, host->arena);
 }
 
+/* From here on it is between two versions, and stays there if this fails: whoever watches a switched host would
+ * start the new one again, over data that is about to be put back. */
+static void intend_stop(Host *host) { host->ledger.switched = false; }
+
 static int run_stop(Host *host, Error *error) {
     ServiceEnd end = {0};
     ServiceContext service = host_service_new(host);
@@ -136,7 +140,6 @@ static int run_finish(Host *host, Error *error) {
     STORE_AUTO store = NULL;
     if (host->ledger.store && store_open(host->ledger.store, &store, NULL) == 0) store_tidy(store, NULL);
     host->ledger.rolled_back = true;
-    host->ledger.switched = false;
     host->ledger.confirm_by_ms = 0;
     return 0;
 }
@@ -144,7 +147,7 @@ static int run_finish(Host *host, Error *error) {
 const HostStep host_steps_rollback[] = {
     {"ready", restores_data, NULL, NULL, run_ready},
     {"drain", host_drains_back, host_describe_drain, host_intend_drain_back, host_run_drain_back},
-    {"stop", was_touched, describe_stop, NULL, run_stop},
+    {"stop", was_touched, describe_stop, intend_stop, run_stop},
     {"rollback_hook", host_has_hook_rollback, NULL, NULL, host_run_hook_rollback},
     {"set_aside", restores_data, NULL, NULL, run_set_aside},
     {"restore", restores_data, NULL, NULL, run_restore},

@@ -18,6 +18,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -290,6 +291,11 @@ class Site:
 
     def pid(self, host=0):
         return json.loads((self.roots[host] / ".upkeep" / "service.pid").read_text())["pid"]
+
+    def starts(self, host=0):
+        """Versions of which a process was started, in order, as its own log has it."""
+        log = (self.roots[host] / "shared" / "log" / "service.log").read_text()
+        return re.findall(r"^service (\S+) starts$", log, re.MULTILINE)
 
     def expect(self, version, style="plain", host=None, data=None):
         """`version` is what `current` names and what is served (None: nothing is); the journal is whole."""

@@ -166,6 +166,20 @@ def a_restore_point_damaged_before_the_rollback_is_found_and_data_is_left_alone(
 
 
 @test
+def a_version_whose_rollback_failed_half_way_is_not_started_again(site):
+    """It was stopped, the old data is not back yet: nobody may write now."""
+    site.install("1.0")
+    _, run = soaking(site, "2.0", "migrates", "sick-when:sick")
+    for path in objects(site):
+        damage(path)
+    (site.roots[0] / "sick").touch()
+    run.end(5).says("the data was left as it is")
+    site.run("service start", site.roots[0], status=3).says(site.change(), "not finished")
+    site.run("rollback", site.change(), "--keep-data")
+    assert site.starts() == ["1.0", "2.0", "1.0"], site.starts()
+
+
+@test
 def a_restore_point_that_somebody_rewrote_is_not_believed(site):
     site.install("1.0")
     _, run = soaking(site, "2.0", "migrates", "sick-when:sick")
