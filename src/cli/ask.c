@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAIT_MS = 30000 };
+enum { WAIT_MS = 30000, TROUBLE_MS = 60000, PAUSE_MS = 500 };
 
 static void draw_progress(void *context, uint64_t bytes_done, uint64_t bytes_total) {
     const Cli *cli = context;
@@ -56,7 +56,8 @@ static int send(const Cli *cli, Ask *asked, Error *error) {
     return 0;
 }
 
-/* 1: it has ended; 0: there is news, or none came in that time. */
+/* 1: it has ended, one way or the other; 0: there is news, or none came in that time; -1: the controller does
+ * not say. */
 static int look(const Cli *cli, Ask *asked, int64_t wait_ms, int64_t *revision, Error *error) {
     FREE_AUTO char *path = NULL;
     JSON_AUTO answer = NULL;
@@ -69,27 +70,37 @@ static int look(const Cli *cli, Ask *asked, int64_t wait_ms, int64_t *revision, 
     if (strcmp(state, "running") == 0)
         draw_progress((void *)cli, (uint64_t)json_get_integer(answer, "done", 0),
                       (uint64_t)json_get_integer(answer, "total", 0));
-    if (strcmp(state, "failed") == 0 && json_get_error(answer, error)) return -1;
-    if (strcmp(state, "done") != 0) return 0;
-    asked->answer = json_incref(json_object_get(answer, "result"));
-    return 1;
+    if (strcmp(state, "done") == 0) asked->answer = json_incref(json_object_get(answer, "result"));
+    return asked->answer || (strcmp(state, "failed") == 0 && json_get_error(answer, &asked->error));
 }
 
-static int collect(const Cli *cli, Ask *asked, int64_t until_ms, Error *error) {
-    int64_t revision = 0;
-    for (;;) {
-        int64_t left_ms = until_ms - clock_steady_ms(clock_system());
-        if (left_ms <= 0) return error_set(error, ERROR_REFUSED, "%s has not answered yet", asked->host);
-        int ended = look(cli, asked, left_ms < WAIT_MS ? left_ms : WAIT_MS, &revision, error);
-        if (ended != 0) return ended > 0 ? 0 : -1;
+/* A controller that is away for a moment is no reason to give up what a host is at. */
+static void collect(const Cli *cli, Ask *asked, int64_t until_ms) {
+    int64_t revision = 0, trouble_ms = 0;
+    for (int64_t now_ms; (now_ms = clock_steady_ms(clock_system())) < until_ms;) {
+        Error error = {0};
+        int64_t left_ms = until_ms - now_ms;
+        int ended = look(cli, asked, left_ms < WAIT_MS ? left_ms : WAIT_MS, &revision, &error);
+        if (ended > 0) return;
+        if (ended == 0) {
+            trouble_ms = 0;
+            asked->error = (Error){0};
+            continue;
+        }
+        if (!trouble_ms) trouble_ms = now_ms;
+        asked->error = error;
+        if (error.kind != ERROR_SYSTEM || now_ms - trouble_ms > TROUBLE_MS) return;
+        clock_sleep_ms(PAUSE_MS);
     }
+    if (asked->error.kind == ERROR_NONE)
+        error_set(&asked->error, ERROR_REFUSED, "%s has not answered yet", asked->host);
 }
 
 static void ask_there(const Cli *cli, Ask *asks, size_t count, int64_t patience_ms) {
     int64_t until_ms = patience_ms ? clock_steady_ms(clock_system()) + patience_ms : INT64_MAX;
     for (size_t i = 0; i < count; i++) send(cli, &asks[i], &asks[i].error);
     for (size_t i = 0; i < count; i++)
-        if (asks[i].id[0]) collect(cli, &asks[i], until_ms, &asks[i].error);
+        if (asks[i].id[0]) collect(cli, &asks[i], until_ms);
     erase_progress(cli);
 }
 

@@ -45,18 +45,17 @@ static const char *kind_text(const char *kind) {
 
 static void print_point(const Cli *cli, const json_t *point) {
     char size[QUANTITY_TEXT_SIZE];
-    const char *version = json_get_text(point, "version", "");
+    const char *version = json_get_text(point, "version", ""), *kind = json_get_text(point, "kind", "");
     if (cli->json) {
         print_json(point, "restore_point");
         return;
     }
     cli_print(cli, "%s\n", json_get_text(point, "id", ""));
-    cli_print(cli, "    %s %s on %s, %.19sZ, %s, %" PRIu64 " files, %s, %s\n",
-              json_get_text(point, "service", ""), *version ? version : "-", json_get_text(point, "host", ""),
-              json_get_text(point, "time", ""), cli_text(cli, kind_text(json_get_text(point, "kind", ""))),
-              count_of(point, "files"), size_of(point, "bytes", size),
-              json_object_get(point, "proved") ? cli_text(cli, TEXT("proved"))
-                                               : cli_text(cli, TEXT("not proved")));
+    cli_print(
+        cli, "    %s %s on %s, %.19sZ, %s, %" PRIu64 " files, %s, %s\n", json_get_text(point, "service", ""),
+        *version ? version : "-", json_get_text(point, "host", ""), json_get_text(point, "time", ""),
+        cli_text(cli, kind_text(kind)), count_of(point, "files"), size_of(point, "bytes", size),
+        json_object_get(point, "proved") ? cli_text(cli, TEXT("proved")) : cli_text(cli, TEXT("not proved")));
 }
 
 /* With --server the host has been chosen by asking it. */

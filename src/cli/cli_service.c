@@ -10,7 +10,7 @@
 
 static void print_state(const Cli *cli, const json_t *answer) {
     const char *root = json_get_text(answer, "root", ""), *version = json_get_text(answer, "version", "");
-    const char *state = cli_text(cli, words_service_state(json_get_text(answer, "state", "")));
+    const char *word = json_get_text(answer, "state", ""), *state = cli_text(cli, words_service_state(word));
     int pid = (int)json_get_integer(answer, "pid", 0);
     if (cli->json) {
         JSON_AUTO row = json_copy((json_t *)answer);

@@ -167,6 +167,24 @@ def ask_hosts(api):
     api("POST", f"{hosts}/web1/describe", 200, {"labels": {"environment": None}})
 
 
+def ask_tasks(api):
+    tasks, stop = "/api/v1/hosts/web1/tasks", {"kind": "service", "root": "/srv/other", "action": "stop"}
+    api("POST", tasks, 400, {"kind": "reboot"})
+    api("POST", tasks, 400, {"kind": "prove"})
+    api("POST", tasks, 400, b"[]")
+    api("POST", tasks, 413, b" " * TOO_LARGE)
+    api("POST", "/api/v1/hosts/nobody/tasks", 404, stop)
+    task = api("POST", tasks, 201, stop).json["task"]
+    ended = {}
+    while ended.get("state") != "failed":
+        ended = api("GET", f"{tasks}/{task}?revision={ended.get('revision', 0)}&wait_ms=30000", 200).json
+    assert "knows of no service in /srv/other" in ended["error"] and ended["kind"] == "refused", ended
+    api("GET", f"{tasks}/{task}?revision={ended['revision']}&wait_ms=50", 204)
+    api("GET", f"{tasks}/{task}?wait_ms=soon", 400)
+    api("GET", f"{tasks}/none", 404)
+    api("GET", f"/api/v1/hosts/web2/tasks/{task}", 404)
+
+
 def ask_packages(api):
     """A package, published; its SHA-256 and its file."""
     file = api.fleet.site.package("1.0")
@@ -261,6 +279,8 @@ def ask_as_host(api, change, sha256):
     api("POST", f"{agent}/facts", 400, {}, host)
     api("POST", f"{agent}/renew", 400, {"request": "please"}, host)
     api("POST", f"{agent}/join", 400, {"request": "please", "token": "upk1"}, nobody)
+    api("POST", f"{agent}/tasks/none", 404, {"state": "done", "result": {}}, host)
+    api("POST", f"{agent}/tasks/none", 400, {"state": "tired"}, host)
     api("POST", f"{agent}/changes/{change}/reports", 200, {"reports": []}, host)
     api("POST", f"{agent}/changes/{change}/reports", 400, {"reports": "nothing new"}, host)
     api("GET", f"{agent}/changes/{change}", 200, client=host)
@@ -271,7 +291,7 @@ def ask_as_host(api, change, sha256):
     api("GET", f"{agent}/packages/{'1' * 64}", 404, client=host)
     for row in routes():
         if row["who"] == "host":
-            path = row["path"].replace("{change}", change).replace("{sha256}", sha256)
+            path = row["path"].replace("{change}", change).replace("{sha256}", sha256).replace("{task}", "x")
             api(row["method"], path, 401, None if row["method"] == "GET" else {}, nobody)
     api("POST", "/api/v1/hosts/web1/revoke", 200, {"why": "sold"})
     api("GET", f"{agent}/work", 401, client=host)
@@ -331,6 +351,7 @@ def every_route_answers_as_it_is_described(fleet):
     api = Api(fleet)
     ask_controller(api)
     ask_hosts(api)
+    ask_tasks(api)
     file, sha256 = ask_packages(api)
     change = ask_changes(api, file)
     ask_journal(api)
