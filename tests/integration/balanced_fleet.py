@@ -3,7 +3,7 @@ import json
 import time
 import urllib.request
 
-from balancer import Client, Haproxy
+from balancer import Client, Haproxy, Wrk
 from fleet_network import NetworkFleet, enter_network
 from fleet_support import Ports, contextlib, wait_for
 
@@ -56,9 +56,11 @@ class BalancedFleet(NetworkFleet):
     @contextlib.contextmanager
     def under_requests(self, *versions):
         """The same, whoever serves at the end."""
-        with Client(self.balancer.port) as client:
+        wrk = Wrk(self.site, self.balancer.port)
+        with Client(self.balancer.port) as client, wrk:
             yield client
             time.sleep(0.5)
-        print(f"# {len(client.answers)} requests", flush=True)
+        print(f"# {len(client.answers)} requests on connections of their own, {wrk.counts['requests']} of wrk's", flush=True)
         client.expect(*versions)
+        wrk.expect()
         self.check()

@@ -1,5 +1,7 @@
 """HAProxy before the hosts of a test, and a client that sends requests to it without a pause."""
+import json
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -101,3 +103,41 @@ class Client:
         assert not self.failures, f"{len(self.failures)} of {len(self.answers)} failed: {self.failures[:3]}"
         seen = {answer.split()[1] for answer in self.answers}
         assert seen == set(versions), seen
+
+
+class Wrk:
+    """wrk: persistent connections, paced, so that two processors are left for what is tested."""
+    CONNECTIONS = 8
+    SCRIPT = """
+function delay() return 20 end
+function done(summary)
+    local e = summary.errors
+    io.write(string.format('\\n{"requests": %d, "connect": %d, "read": %d, "write": %d, "status": %d, "timeout": %d}\\n',
+                           summary.requests, e.connect, e.read, e.write, e.status, e.timeout))
+end
+"""
+
+    def __init__(self, site, port):
+        program = find("wrk")
+        script = site.folder / "pace.lua"
+        script.write_text(self.SCRIPT)
+        self.words = [program, "-t1", f"-c{self.CONNECTIONS}", "-d1h", "--timeout", "10s", "-s", script,
+                      f"http://127.0.0.1:{port}/"]
+        self.process, self.counts = None, None
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        return self
+
+    def __exit__(self, *_):
+        """It sums up when it is interrupted."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            out = self.process.communicate(timeout=60)[0]
+        finally:
+            self.process.kill()
+        self.counts = json.loads(out.strip().splitlines()[-1])
+
+    def expect(self):
+        requests, failed = self.counts["requests"], {k: v for k, v in self.counts.items() if v and k != "requests"}
+        assert requests > 100 and not failed, f"wrk: {failed} of {requests} requests failed"
