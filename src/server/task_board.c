@@ -201,7 +201,9 @@ int task_board_check(json_t *word, bool *is_last, Error *error) {
                 (state == DONE && json_is_object(json_object_get(word, "result"))) ||
                 (state == FAILED && json_is_string(json_object_get(word, "error")));
     *is_last = state != RUNNING;
-    if (good && json_disarm(word, RESULT_DEPTH_MAX) == 0) return 0;
+    if (good && json_dumpb(word, NULL, 0, JSON_COMPACT) <= TASK_BOARD_WORD_MAX &&
+        json_disarm(word, RESULT_DEPTH_MAX) == 0)
+        return 0;
     return error_set(error, ERROR_INVALID, "that is no word about a task");
 }
 

@@ -23,6 +23,7 @@ enum {
     TASK_BOARD_HOST_MAX = 8, /* of one host at one time */
     TASK_BOARD_WAIT_MS = 60 * 1000,
     TASK_BOARD_SILENT_MS = 24 * 60 * 60 * 1000,
+    TASK_BOARD_WORD_MAX = 1 << 20, /* bytes of JSON that a host may tell of a task */
 };
 
 /* `clock` must outlive it. */

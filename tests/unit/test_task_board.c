@@ -177,6 +177,20 @@ static void test_words_that_make_no_sense_are_refused(void **state) {
     }
 }
 
+static void test_a_host_may_not_tell_more_than_a_megabyte(void **state) {
+    (void)state;
+    bool is_last;
+    Error error = {0};
+    JSON_AUTO word = json_pack("{s:s, s:{}}", "state", "done", "result");
+    assert_int_equal(task_board_check(word, &is_last, &error), 0);
+    char *text = malloc(TASK_BOARD_WORD_MAX);
+    assert_non_null(text);
+    memset(text, 'x', TASK_BOARD_WORD_MAX);
+    json_object_set_new(json_object_get(word, "result"), "x", json_stringn(text, TASK_BOARD_WORD_MAX));
+    free(text);
+    assert_int_equal(task_board_check(word, &is_last, &error), -1);
+}
+
 static void test_a_host_is_not_asked_for_more_than_it_may_be(void **state) {
     Room *room = *state;
     char id[TASK_ID_SIZE];
@@ -231,6 +245,7 @@ int main(void) {
         in_room(test_the_last_word_stands),
         in_room(test_another_host_can_neither_answer_nor_look),
         in_room(test_words_that_make_no_sense_are_refused),
+        cmocka_unit_test(test_a_host_may_not_tell_more_than_a_megabyte),
         in_room(test_a_host_is_not_asked_for_more_than_it_may_be),
         in_room(test_what_has_ended_gives_way_the_oldest_first),
         in_room(test_a_board_full_of_open_tasks_takes_no_more_until_they_are_silent_for_a_day),
