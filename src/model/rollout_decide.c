@@ -98,8 +98,9 @@ static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t 
 static bool needs_rollback(const RolloutHost *host) {
     if (host->live) return false;
     if (host->part == PART_RETRIED) return true; /* or it would have begun anew */
-    if (host->state == HOST_ROLLED_BACK || host->state == HOST_PENDING || host->state == HOST_LOST)
-        return false;
+    if (host->state == HOST_PENDING) /* what a failed preparation has left, or nothing */
+        return host->order_count > 0 && host->order.kind == ORDER_PREPARE;
+    if (host->state == HOST_ROLLED_BACK || host->state == HOST_LOST) return false;
     return !host->rollback_failed && !host->kept;
 }
 
