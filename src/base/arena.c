@@ -40,9 +40,9 @@ void arena_cleanup(Arena **arena) { arena_free(*arena); }
 
 static Chunk *chunk_new(size_t size) {
     if (size > SIZE_MAX - sizeof(Chunk)) abort();
-    Chunk *chunk = calloc(1, sizeof *chunk + size);
+    Chunk *chunk = malloc(sizeof *chunk + size);
     if (!chunk) abort();
-    chunk->size = size;
+    *chunk = (Chunk){.size = size};
     return chunk;
 }
 
@@ -53,7 +53,7 @@ void *arena_alloc(Arena *arena, size_t size) {
     if (first && first->size - first->used >= size) {
         void *allocated = first->bytes + first->used;
         first->used += size;
-        return allocated;
+        return memset(allocated, 0, size);
     }
     Chunk *chunk = chunk_new(size > CHUNK_SIZE / 4 ? size : CHUNK_SIZE);
     chunk->used = size;
@@ -64,7 +64,7 @@ void *arena_alloc(Arena *arena, size_t size) {
         chunk->next = first;
         arena->chunks = chunk;
     }
-    return chunk->bytes;
+    return memset(chunk->bytes, 0, size);
 }
 
 void *arena_array(Arena *arena, size_t count, size_t size) {

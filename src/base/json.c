@@ -56,6 +56,8 @@ static size_t sequence_length(const unsigned char *at, size_t left) {
 
 json_t *json_safe_string(const char *bytes, size_t size) {
     BUFFER_AUTO text = {0};
+    json_t *as_it_is = memchr(bytes, '\0', size) ? NULL : json_stringn(bytes, size);
+    if (as_it_is) return as_it_is; /* nearly always */
     for (size_t i = 0; i < size;) {
         size_t length = sequence_length((const unsigned char *)bytes + i, size - i);
         if (length && bytes[i])

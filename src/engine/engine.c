@@ -27,7 +27,8 @@ static int act(Engine *engine, const json_t *event, Error *error) {
     if (strcmp(type, "order.given") == 0)
         return engine->spec->link->submit(engine->spec->link, host->name, &host->order, error);
     if (strcmp(type, "order.cancelled") == 0) engine->spec->link->cancel(engine->spec->link, host->name);
-    bool closed = strcmp(type, "host.lost") == 0 || strcmp(type, "host.rolled_back") == 0;
+    bool closes = strcmp(type, "host.lost") == 0 || strcmp(type, "host.rolled_back") == 0;
+    bool closed = closes && !host->order_open; /* what was heard already closes nothing */
     if (closed && engine->spec->link->withdraw) engine->spec->link->withdraw(engine->spec->link, host->name);
     return 0;
 }

@@ -62,9 +62,15 @@ static SimulationStage *stage_of(const Watching *watching, const json_t *event) 
     return NULL;
 }
 
-static void stopped(Watching *watching, const json_t *event, int64_t at_ms) {
+static int64_t at_ms(const json_t *event) {
+    int64_t time_ms = BEGIN_MS;
+    clock_from_text(json_get_text(event, "time", ""), &time_ms);
+    return time_ms - BEGIN_MS;
+}
+
+static void stopped(Watching *watching, const json_t *event) {
     if (watching->result.stopped_ms >= 0) return;
-    watching->result.stopped_ms = at_ms;
+    watching->result.stopped_ms = at_ms(event);
     watching->result.stop_host = arena_strdup(watching->arena, json_get_text(event, "host", NULL));
     watching->result.stop_why = arena_strdup(watching->arena, json_get_text(event, "why", NULL));
     watching->result.stop_why_zh = arena_strdup(watching->arena, json_get_text(event, "why_zh", NULL));
@@ -83,19 +89,16 @@ static void see(void *context, const Rollout *rollout, const json_t *event) {
     SimulationResult *result = &watching->result;
     const char *type = json_get_text(event, "type", "");
     SimulationStage *stage = stage_of(watching, event);
-    int64_t at_ms = BEGIN_MS;
-    clock_from_text(json_get_text(event, "time", ""), &at_ms);
-    at_ms -= BEGIN_MS;
     result->events++;
-    if (rollout->switch_count > 0 && result->first_switch_ms < 0) result->first_switch_ms = at_ms;
+    if (rollout->switch_count > 0 && result->first_switch_ms < 0) result->first_switch_ms = at_ms(event);
     if (strcmp(type, "rollout.failing") == 0 || strcmp(type, "rollout.held") == 0)
-        stopped(watching, event, at_ms);
+        stopped(watching, event);
     else if (strcmp(type, "host.left_out") == 0)
         left_out(watching, event);
     else if (stage && strcmp(type, "stage.started") == 0)
-        stage->started_ms = at_ms;
+        stage->started_ms = at_ms(event);
     else if (stage && strcmp(type, "stage.passed") == 0)
-        stage->passed_ms = at_ms;
+        stage->passed_ms = at_ms(event);
     else if (stage && strcmp(type, "batch.started") == 0)
         stage->batches++;
 }

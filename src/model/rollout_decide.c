@@ -98,8 +98,9 @@ static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t 
 static bool needs_rollback(const RolloutHost *host) {
     if (host->live) return false;
     if (host->part == PART_RETRIED) return true; /* or it would have begun anew */
-    if (host->state == HOST_ROLLED_BACK || host->state == HOST_PENDING || host->state == HOST_LOST)
-        return false;
+    bool begun = host->order_count > 0 && host->order.kind == ORDER_PREPARE;
+    if (host->state == HOST_PENDING) return begun; /* what a failed preparation has left */
+    if (host->state == HOST_ROLLED_BACK || host->state == HOST_LOST) return false;
     return !host->rollback_failed && !host->kept;
 }
 
@@ -193,14 +194,15 @@ static int compare_turns(const void *one, const void *other) {
 }
 
 /* Those to be put back that are not at it, in their turn; `alone`: only who has no part in the rollout any
- * more. The caller frees the list. */
-static const RolloutHost **list_turns(const Rollout *rollout, bool alone, size_t *count) {
+ * more; without `room`, only who was never switched. The caller frees the list. */
+static const RolloutHost **list_turns(const Rollout *rollout, bool alone, bool room, size_t *count) {
     const RolloutHost **turns = calloc(rollout->host_count, sizeof *turns);
     if (!turns) abort();
     *count = 0;
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
         if (alone && host->part == PART_TAKEN) continue;
+        if (!room && host->switched) continue;
         if (needs_rollback(host) && !host->order_open) turns[(*count)++] = host;
     }
     qsort(turns, *count, sizeof *turns, compare_turns);
@@ -277,7 +279,7 @@ static void decide_rollback_orders(Decision *decision, bool alone) {
     const Rollout *rollout = decision->rollout;
     size_t allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
     size_t back = count_going_back(rollout), out = count_out_for_now(rollout), count;
-    FREE_AUTO const RolloutHost **turns = list_turns(rollout, alone, &count);
+    FREE_AUTO const RolloutHost **turns = list_turns(rollout, alone, back < allowed, &count);
     for (size_t i = 0; i < count; i++) {
         const RolloutHost *host = turns[i];
         bool serving = may_serve(host);
@@ -366,7 +368,7 @@ static bool decide_prepare(Decision *decision) {
         if (host->live) continue;
         if (host->state == HOST_PENDING && rollout->state == ROLLOUT_RUNNING)
             give(decision, host, ORDER_PREPARE);
-        prepared &= rollout_is_left_out(host) || (host->part == PART_TAKEN && host->state >= HOST_PREPARED);
+        prepared &= (host->part == PART_TAKEN && host->state >= HOST_PREPARED) || rollout_is_left_out(host);
     }
     return prepared || rollout->stages[0].state != STAGE_PENDING;
 }
@@ -422,8 +424,8 @@ static void decide_switches(Decision *decision, size_t stage) {
     size_t allowed = plan_amount_of(&rollout->plan->rollout.max_unavailable, rollout->host_count);
     for (size_t i = 0; i < rollout->host_count; i++) {
         const RolloutHost *host = &rollout->hosts[i];
-        bool adds = !rollout_host_unavailable(host); /* its first switch may have left it out of service */
         if (!in_batch(rollout, host, stage) || host->state != HOST_PREPARED || host->order_open) continue;
+        bool adds = !rollout_host_unavailable(host); /* its first switch may have left it out of service */
         if (adds && out >= allowed) continue;
         give(decision, host, ORDER_SWITCH);
         out += adds;

@@ -34,12 +34,24 @@ const char *const hit_texts[HIT_COUNT] = {
     [HIT_PAUSE] = "pauses",
     [HIT_RESUME] = "resumes",
     [HIT_ABORT] = "aborts",
+    [HIT_SKIP] = "skips of a host asked for",
+    [HIT_RETRY] = "retries of a host asked for",
     [HIT_ROLLBACK] = "rollbacks asked for",
     [HIT_AFTER_END] = "rollbacks asked for after the end",
     [HIT_BETWEEN] = "people who wrote between a decision and its writing",
     [HIT_HELD] = "rollouts held for a person",
     [HIT_KEPT] = "hosts kept by choice",
     [HIT_CANCELLED] = "orders cancelled",
+    [HIT_LEFT_OUT] = "hosts left out for failing",
+    [HIT_SKIPPED] = "hosts skipped",
+    [HIT_RETRIED] = "hosts tried again",
+    [HIT_BEGUN_AGAIN] = "machines that began again",
+    [HIT_BALANCER] = "balancers that did not do as they were told",
+    [HIT_WEIGHED] = "canaries that got their whole weight",
+    [HIT_ADMITTED] = "upgraded hosts admitted to traffic",
+    [HIT_RETIRED] = "live hosts retired from traffic",
+    [HIT_LIVE_BACK] = "live hosts admitted again",
+    [HIT_TAKEN_OVER] = "groups that took over",
     [HIT_LOST_HOST] = "hosts declared lost",
     [HIT_RETURNED] = "lost hosts that were heard again",
     [HIT_LIE] = "reports of what is not a host's to say",
@@ -47,18 +59,6 @@ const char *const hit_texts[HIT_COUNT] = {
 };
 
 /* ---- chance */
-
-/* SplitMix64 (Steele, Lea, Flood 2014): small, good enough, the same everywhere. */
-uint64_t fleet_chance(Fleet *fleet) {
-    uint64_t z = fleet->chance += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
-int64_t fleet_up_to(Fleet *fleet, int64_t limit) { return (int64_t)(fleet_chance(fleet) % (uint64_t)limit); }
-
-bool fleet_one_in(Fleet *fleet, int64_t n) { return n > 0 && fleet_up_to(fleet, n) == 0; }
 
 int64_t fleet_about(Fleet *fleet, int64_t ms) { return ms / 2 + fleet_up_to(fleet, ms + 1); }
 

@@ -5,13 +5,16 @@
  *   network        loses, delays, doubles and reorders messages, and parts               network.h
  *        ▼  │
  *   agent, machine a host: its outbox; its ledger, service, guard and clock              agent.h, machine.h
+ *   balancer       sends a host its requests, or not                                     balancer.h
  *
- * People steer it (people.h), the witness knows what really happened and holds the invariants (witness.h).
- * Time stands still while something happens, and leaps to the next thing on the agenda. Everything is chosen
- * by one seed's chance: the same seed is the same world, to the byte.
+ * People steer it (people.h); the auditor reads what stands in the journal (auditor.h), the witness knows
+ * what really happened (witness.h), and both hold the invariants. Time stands still while something happens,
+ * and leaps to the next thing on the agenda. Everything is chosen by one seed's chance: the same seed is the
+ * same world, to the byte.
  */
 #pragma once
 #include "base/json.h"
+#include "chance.h"
 #include "model/rollout.h"
 #include <stdbool.h>
 #include <stddef.h>
@@ -52,12 +55,24 @@ typedef enum Hit {
     HIT_PAUSE,
     HIT_RESUME,
     HIT_ABORT,
+    HIT_SKIP,
+    HIT_RETRY,
     HIT_ROLLBACK,
     HIT_AFTER_END,
     HIT_BETWEEN,
     HIT_HELD,
     HIT_KEPT,
     HIT_CANCELLED,
+    HIT_LEFT_OUT,
+    HIT_SKIPPED,
+    HIT_RETRIED,
+    HIT_BEGUN_AGAIN,
+    HIT_BALANCER,
+    HIT_WEIGHED,
+    HIT_ADMITTED,
+    HIT_RETIRED,
+    HIT_LIVE_BACK,
+    HIT_TAKEN_OVER,
     HIT_LOST_HOST,
     HIT_RETURNED,
     HIT_REFUSED,
@@ -75,6 +90,7 @@ typedef struct Trouble {
 
 typedef struct Fleet Fleet;
 typedef struct Machine Machine;
+typedef struct Balancer Balancer;
 typedef struct Agent Agent;
 typedef struct Network Network;
 typedef struct Controller Controller;
@@ -95,7 +111,8 @@ struct Due {
 };
 
 struct Fleet {
-    uint64_t seed, chance;
+    uint64_t seed;
+    Chance chance;
     bool traced; /* tell everything */
     int64_t now_ms;
     int64_t calm_ms; /* when all trouble ends */
@@ -116,10 +133,8 @@ struct Fleet {
 
 /* ---- chance */
 
-uint64_t fleet_chance(Fleet *fleet);
-int64_t fleet_up_to(Fleet *fleet, int64_t limit); /* 0 … limit - 1 */
-bool fleet_one_in(Fleet *fleet, int64_t n);       /* never when n is 0 */
-/* About `ms`: half of it to half as much again. */
+static inline int64_t fleet_up_to(Fleet *fleet, int64_t limit) { return chance_up_to(&fleet->chance, limit); }
+static inline bool fleet_one_in(Fleet *fleet, int64_t n) { return chance_one_in(&fleet->chance, n); }
 int64_t fleet_about(Fleet *fleet, int64_t ms);
 bool fleet_is_calm(const Fleet *fleet);
 static inline void fleet_hit(Fleet *fleet, Hit hit) { fleet->hits[hit]++; }

@@ -99,18 +99,29 @@ static void watch(Fleet *fleet, const Due *due) {
 
 /* ---- the steps */
 
-static const char *const steps[ORDER_KINDS][9] = {
+static const char *const steps[ORDER_KINDS][11] = {
     [ORDER_PREPARE] = {"check", "stage", "back_up", "prove"},
-    [ORDER_SWITCH] = {"ready", "arm", "stop", "final_copy", "activate", "start", "probe"},
-    [ORDER_CONFIRM] = {"confirm"},
+    [ORDER_SWITCH] = {"ready", "arm", "check_out", "drain", "stop", "final_copy", "activate", "start",
+                      "probe", "readmit"},
+    [ORDER_CONFIRM] = {"weight", "confirm"},
     [ORDER_COMMIT] = {"commit"},
-    [ORDER_ROLLBACK] = {"stop", "restore", "activate", "start", "probe", "finish"},
+    [ORDER_ROLLBACK] = {"drain", "stop", "restore", "activate", "start", "probe", "readmit", "finish"},
+    [ORDER_ADMIT] = {"admit"},
+    [ORDER_RETIRE] = {"retire"},
 };
 
 static bool is_step(const char *step, const char *name) { return strcmp(step, name) == 0; }
 
+static int number_of(OrderKind kind, const char *step) {
+    int number = 0;
+    while (!is_step(steps[kind][number], step)) number++;
+    return number;
+}
+
 static bool applies(const Machine *machine, const char *step) {
     const Ledger *ledger = &machine->ledger;
+    if (balancer_has(step))
+        return balancer_applies(&machine->balancer, ledger->order.kind, step, ledger->stopped);
     if (is_step(step, "arm")) return strcmp(machine->fleet->plan->on_failure, "hold") != 0;
     if (ledger->order.kind != ORDER_ROLLBACK || is_step(step, "finish")) return true;
     if (is_step(step, "restore")) return ledger->order.restore_data && ledger->copied && ledger->started;
@@ -124,10 +135,9 @@ static void intend(Machine *machine, const char *step) {
     if (is_step(step, "arm"))
         ledger->confirm_by_ms =
             own_wall_ms(&machine->clock) + machine->fleet->plan->rollout.confirm_deadline_ms;
-    if (forward && is_step(step, "stop")) {
-        ledger->stopped = true;
-        machine->out = true;
-    }
+    if (balancer_has(step)) balancer_intend(&machine->balancer, step);
+    if (forward && (is_step(step, "drain") || is_step(step, "stop"))) machine->out = true;
+    if (forward && is_step(step, "stop")) ledger->stopped = true;
     if (forward && is_step(step, "activate")) ledger->activated = true;
     if (forward && is_step(step, "start")) ledger->started = true;
     if (is_step(step, "stop")) machine->serving = false;
@@ -139,6 +149,8 @@ static void plan_deadline(Machine *machine);
 static void take_effect(Machine *machine, const char *step) {
     Ledger *ledger = &machine->ledger;
     bool back = ledger->order.kind == ORDER_ROLLBACK;
+    if (balancer_has(step))
+        balancer_take_effect(&machine->balancer, machine->index, ledger->order.kind, step);
     if (is_step(step, "stage")) ledger->staged = true;
     if (is_step(step, "prove")) ledger->proved = true;
     if (is_step(step, "arm")) {
@@ -151,17 +163,17 @@ static void take_effect(Machine *machine, const char *step) {
         witness_saw_current(machine->fleet, machine->index);
     }
     if (is_step(step, "start")) machine->serving = true;
+    if (!back && is_step(step, "probe")) {
+        ledger->switched = true;
+        machine->switched_ms = machine->fleet->now_ms;
+    }
 }
 
 static void finish(Machine *machine) {
     Ledger *ledger = &machine->ledger;
     switch (ledger->order.kind) {
     case ORDER_PREPARE: break;
-    case ORDER_SWITCH:
-        ledger->switched = true;
-        machine->switched_ms = machine->fleet->now_ms;
-        machine->out = false;
-        break;
+    case ORDER_SWITCH: machine->out = false; break;
     case ORDER_CONFIRM:
         ledger->confirmed = true;
         ledger->confirm_by_ms = 0;
@@ -175,7 +187,7 @@ static void finish(Machine *machine) {
         machine->out = false;
         break;
     case ORDER_ADMIT:
-    case ORDER_RETIRE: break; /* no plan here is blue-green */
+    case ORDER_RETIRE: break; /* the balancer knows */
     }
 }
 
@@ -184,6 +196,8 @@ static const char *trouble_with(Machine *machine, const char *step) {
     Nature *nature = &machine->nature;
     OrderKind kind = machine->ledger.order.kind;
     if (is_step(step, "check") && nature->refuses) return "imagined: there is no room";
+    if (balancer_has(step) && !machine->ledger.by_itself)
+        return balancer_trouble(&machine->balancer, kind, step);
     if (is_step(step, "confirm") && machine->ledger.rolled_back) return "it rolled back by itself";
     if (!is_step(step, "probe")) return NULL;
     if (kind == ORDER_ROLLBACK) {
@@ -271,12 +285,13 @@ static void end_step(Fleet *fleet, const Due *due) {
 static void carry_out(Machine *machine, const Order *order, bool by_itself) {
     Ledger *ledger = &machine->ledger;
     bool goes_on = ledger->order_open && strcmp(ledger->order.id, order->id) == 0;
-    bool stopped = goes_on && order->kind == ORDER_SWITCH && ledger->step > 2;
+    int stop = number_of(ORDER_SWITCH, "stop"), start = number_of(ORDER_SWITCH, "start");
+    bool stopped = goes_on && order->kind == ORDER_SWITCH && ledger->step > stop;
     ledger->order = *order;
     ledger->order_open = true;
     ledger->by_itself = by_itself;
     if (!goes_on) ledger->step = 0;
-    if (stopped && ledger->step < 5) ledger->step = 2; /* something may have started it meanwhile */
+    if (stopped && ledger->step < start) ledger->step = stop; /* something may have started it meanwhile */
     machine->working = true;
     machine->turn++;
     machine->orders++;
@@ -292,11 +307,23 @@ static const Answer *find_answer(const Ledger *ledger, const char *id) {
     return NULL;
 }
 
+/* A person has asked for another try: as if nothing had been done here, but for what was answered. */
+static void begin_again(Machine *machine) {
+    Ledger *ledger = &machine->ledger, fresh = {.unheard = ledger->unheard};
+    memcpy(fresh.answers, ledger->answers, sizeof fresh.answers);
+    fresh.answer_count = ledger->answer_count;
+    json_array_clear(ledger->unheard);
+    *ledger = fresh;
+    balancer_forget(&machine->balancer);
+    fleet_hit(machine->fleet, HIT_BEGUN_AGAIN);
+}
+
 static void begin_waiting(Machine *machine) {
     const Ledger *ledger = &machine->ledger;
     Order order = machine->waiting;
     const Answer *answer = find_answer(ledger, order.id);
     machine->waits = false;
+    if (!answer && ledger->rolled_back && order.kind == ORDER_PREPARE) begin_again(machine);
     if (answer) {
         say_answer(machine, &order, answer->done ? NULL : "as it said before");
         live(machine);
@@ -491,6 +518,7 @@ void machine_begin(Fleet *fleet, Machine *machine, size_t index, const char *nam
                          .ledger = {.unheard = json_array()},
                          .up = true,
                          .serving = true};
+    balancer_begin(fleet, &machine->balancer, index);
     begin_clock(machine);
     if (machine->nature.gone_ms != NEVER_MS) fleet_plan(fleet, machine->nature.gone_ms, go, index, 0, NULL);
     if (fleet->trouble.reboots)

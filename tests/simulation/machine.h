@@ -2,13 +2,15 @@
  * an order, its guard, its clock. What src/host does, without files and processes:
  *
  * An order is answered once, and its answer given again to whoever asks again; cut off, it goes on at the
- * step it had come to. "Rolled back" is the end of the change here. A switch that nobody confirmed by its
- * deadline, by the machine's own steady clock, goes back by itself, be its agent alive or dead.
+ * step it had come to. "Rolled back" is the end of the change here, until another PREPARE begins it again. A
+ * switch that nobody confirmed by its deadline, by the machine's own steady clock, goes back by itself, be
+ * its agent alive or dead.
  *
  * A machine may hang, fail, fall sick, be switched off for minutes or for good, and its clock may go wrong or
  * be set at any time.
  */
 #pragma once
+#include "balancer.h"
 #include "fleet.h"
 #include "host/deadline.h"
 
@@ -49,6 +51,7 @@ struct Machine {
     const char *name;
     Nature nature;
     Ledger ledger;
+    Balancer balancer;
     bool up;
     /* What is really there: */
     bool on_new;         /* `current` names the new release */

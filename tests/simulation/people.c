@@ -6,21 +6,29 @@
 
 enum { THINKING_MS = 5 * MINUTE_MS };
 
-typedef enum Verb { VERB_PAUSE, VERB_RESUME, VERB_ABORT, VERB_ROLLBACK } Verb;
+typedef enum Verb { VERB_PAUSE, VERB_RESUME, VERB_ABORT, VERB_ROLLBACK, VERB_SKIP, VERB_RETRY } Verb;
 
 static const struct {
     const char *text;
     Hit hit;
-} verbs[] = {[VERB_PAUSE] = {"pause", HIT_PAUSE},
-             [VERB_RESUME] = {"resume", HIT_RESUME},
-             [VERB_ABORT] = {"abort", HIT_ABORT},
-             [VERB_ROLLBACK] = {"rollback", HIT_ROLLBACK}};
+} verbs[] = {[VERB_PAUSE] = {"pause", HIT_PAUSE}, [VERB_RESUME] = {"resume", HIT_RESUME},
+             [VERB_ABORT] = {"abort", HIT_ABORT}, [VERB_ROLLBACK] = {"rollback", HIT_ROLLBACK},
+             [VERB_SKIP] = {"skip", HIT_SKIP},    [VERB_RETRY] = {"retry", HIT_RETRY}};
+
+/* Mostly one with which something is wrong. */
+static const char *any_host(Fleet *fleet) {
+    size_t index = (size_t)fleet_up_to(fleet, (int64_t)fleet->host_count);
+    for (size_t i = 0; i < fleet->host_count && fleet_one_in(fleet, 2); i++)
+        if (witness_is_wrong(fleet, i)) index = i;
+    return fleet->plan->hosts.items[index].name;
+}
 
 static void ask(Fleet *fleet, Verb verb) {
     People *people = fleet->people;
     Error error = {0};
     JSON_AUTO fields = json_object();
     if (verb == VERB_ROLLBACK) json_set_bool(fields, "restore_data", fleet_one_in(fleet, 2));
+    if (verb == VERB_SKIP || verb == VERB_RETRY) json_set_text(fields, "host", any_host(fleet));
     fleet_hit(fleet, verbs[verb].hit);
     fleet_trace(fleet, "a person asks: %s", verbs[verb].text);
     if (engine_control(people->journal, &people->bare, verbs[verb].text, "eve@desk", "imagined", fields,
@@ -28,9 +36,14 @@ static void ask(Fleet *fleet, Verb verb) {
         fleet_broken(fleet, "I5: a person cannot write: %s", error.en);
 }
 
+/* Whoever sees that something is wrong mostly has that in mind. */
 static Verb any_verb(Fleet *fleet) {
-    static const Verb likely[] = {VERB_PAUSE,  VERB_PAUSE,  VERB_PAUSE, VERB_RESUME,
-                                  VERB_RESUME, VERB_RESUME, VERB_ABORT, VERB_ROLLBACK};
+    static const Verb likely[] = {VERB_PAUSE,  VERB_PAUSE, VERB_PAUSE,   VERB_RESUME, VERB_RESUME,
+                                  VERB_RESUME, VERB_SKIP,  VERB_SKIP,    VERB_RETRY,  VERB_RETRY,
+                                  VERB_RETRY,  VERB_ABORT, VERB_ROLLBACK};
+    bool trouble = false;
+    for (size_t i = 0; i < fleet->host_count; i++) trouble |= witness_is_wrong(fleet, i);
+    if (trouble && fleet_one_in(fleet, 2)) return fleet_one_in(fleet, 3) ? VERB_SKIP : VERB_RETRY;
     return likely[fleet_up_to(fleet, sizeof likely / sizeof *likely)];
 }
 
@@ -49,9 +62,9 @@ static void care(Fleet *fleet, const Due *due) {
 }
 
 void people_decide(Fleet *fleet) {
-    static const Verb choices[] = {VERB_RESUME, VERB_ABORT, VERB_ROLLBACK};
+    static const Verb choices[] = {VERB_RESUME, VERB_SKIP, VERB_RETRY, VERB_ABORT, VERB_ROLLBACK};
     fleet_run_until(fleet, fleet->now_ms + fleet_about(fleet, THINKING_MS));
-    ask(fleet, choices[fleet_up_to(fleet, 3)]);
+    ask(fleet, choices[fleet_up_to(fleet, sizeof choices / sizeof *choices)]);
 }
 
 void people_meddle(Fleet *fleet) {

@@ -1,6 +1,6 @@
-/* People: pause, resume, abort and roll back at random, from other processes, by writing to the journal. They
- * do so at any moment, also between what the engine has decided and its writing it down. When all trouble is
- * over, who is waited for decides.
+/* People: pause, resume, abort and roll back, skip and retry hosts at random, from other processes, by
+ * writing to the journal. They do so at any moment, also between what the engine has decided and its writing
+ * it down. When all trouble is over, who is waited for decides.
  */
 #pragma once
 #include "fleet.h"

@@ -3,9 +3,9 @@
  *
  *     simulate_fleet [SEEDS [FIRST_SEED [trace]]]
  *
- * After every event it holds the invariants of the design against the journal and against what really
- * happened (witness.h); when all trouble is over, the rollout must end, and reality agree with it. It counts
- * what the seeds have met: one that never meets a kind of trouble does not try enough, and fails.
+ * After every event it holds the invariants of the design against the journal (auditor.h) and against what
+ * really happened (witness.h); when all trouble is over, the rollout must end, and reality agree with it. It
+ * counts what the seeds have met: one that never meets a kind of trouble does not try enough, and fails.
  * UPKEEP_CHECK_LONG=1: a million seeds, shared out over the processors. test_mutation.py takes each guard of
  * these out of the engine, and holds this program to noticing it.
  */
@@ -16,6 +16,7 @@
 #include "machine.h"
 #include "network.h"
 #include "people.h"
+#include "script.h"
 #include "witness.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,25 +48,6 @@ typedef struct Tally {
 
 /* ---- one seed */
 
-static void write_plan(Fleet *fleet, Buffer *out) {
-    static const char *const data[] = {"keep-data", "restore-data", "hold"};
-    buffer_printf(
-        out,
-        "upkeep: 1\nservice:\n  name: s\n  root: /srv/${host.name}\n  run: {systemd: s.service}\n"
-        "  rollback_confirmed: %s\npackage: {file: s.upk, trust: [s.pub]}\non_failure: %s\nhosts:\n",
-        data[fleet_up_to(fleet, 3)], fleet_one_in(fleet, 5) ? "hold" : "rollback");
-    for (size_t i = 0; i < fleet->host_count; i++) buffer_printf(out, "  - {name: h%zu}\n", i);
-    buffer_text_append(out, "health: [{tcp: {address: \"127.0.0.1:1\"}}]\nrollout:\n");
-    buffer_printf(out, "  confirm_deadline: %dm\n", 5 + (int)fleet_up_to(fleet, 20));
-    if (fleet_one_in(fleet, 2)) buffer_printf(out, "  lost_after: %dm\n", 10 + (int)fleet_up_to(fleet, 30));
-    buffer_printf(out, "  max_unavailable: %d\n  stages:\n",
-                  1 + (int)fleet_up_to(fleet, (int64_t)fleet->host_count));
-    if (fleet->host_count > 1 && fleet_one_in(fleet, 2))
-        buffer_text_append(out, "    - {name: pilot, hosts: 1, soak: 20s}\n");
-    buffer_printf(out, "    - {name: rest, batch: %d%%, soak: %ds}\n", 1 + (int)fleet_up_to(fleet, 100),
-                  (int)fleet_up_to(fleet, 60));
-}
-
 static int often(Fleet *fleet, int least, int most) {
     return fleet_one_in(fleet, 3) ? 0 : least + (int)fleet_up_to(fleet, most - least);
 }
@@ -88,7 +70,7 @@ static void open_change(Fleet *fleet, Arena *arena) {
     BUFFER_AUTO text = {0};
     Plan *plan = NULL;
     Error error = {0};
-    write_plan(fleet, &text);
+    script_write(&fleet->chance, fleet->host_count, &text);
     if (plan_compile(arena, "plan", "/", buffer_text(&text), text.size, &plan, &error) < 0)
         fleet_broken(fleet, "the plan: %s", error.en);
     fleet->plan = plan;
@@ -120,7 +102,7 @@ static RolloutOutcome carry_out(Fleet *fleet) {
         outcome = controller_carry_out(fleet->controller);
     }
     rest(fleet);
-    witness_close(fleet, outcome);
+    witness_close(fleet);
     return outcome;
 }
 
@@ -133,7 +115,7 @@ static void simulate(uint64_t seed, bool traced, Tally *tally) {
     People people = {0};
     Witness witness = {0};
     Fleet fleet = {.seed = seed,
-                   .chance = seed,
+                   .chance = {seed},
                    .traced = traced,
                    .now_ms = BEGIN_MS,
                    .machines = machines,
@@ -145,7 +127,7 @@ static void simulate(uint64_t seed, bool traced, Tally *tally) {
                    .hits = tally->hits};
     fleet.host_count = 1 + (size_t)fleet_up_to(&fleet, HOSTS_MAX);
     choose_trouble(&fleet);
-    witness_begin(&fleet, &witness);
+    witness_begin(&fleet, &witness, arena);
     controller_begin(&fleet, &controller);
     open_change(&fleet, arena);
     people_begin(&fleet, &people);

@@ -4,34 +4,58 @@
  *
  *     simulate_rollout [SEEDS [FIRST_SEED]]
  *
- * Before every event it checks the invariants of the design that can be seen from here. What it holds a
- * decision against is what it has seen itself (Imagined), never what the fold says of it:
- *   I1  no host is switched before its restore point is proved, and no such order can be folded
- *   I4  never more hosts taken out of service, or put back, at one time than max_unavailable
- *   I4  blue-green: nobody that is live is retired before all the upgraded are admitted; nobody that was
- * admitted is put back before every live one is admitted again, or is beyond hope with another one in; at the
- *       end of what failed every live one is in, and whoever was upgraded out
- *   I5  while anything is wrong no host is switched, unless its host was left out: no more of a stage than
- *       max_failed, and never put back or skipped when it is well; every rollout ends, or waits for a named
- *       person
- *   I7  whoever reads the journal after a crash decides the same; no order is given or answered twice
- *   I11 no stage passes without a confirmed host, or with one that is neither confirmed nor left out
- *   I11 silence is never a pass: no host is confirmed without a passing report since its soak began, nor
- *       before the soak is over, and nothing goes on while a switched host has been silent for too long
- *   I12 a failed host is not switched again unless a person resumed or retried it; what was given up or left
- *       out is not switched
+ * Every event goes past the auditor, who holds the invariants of the design (auditor.h). Beside those:
+ *   I5   every rollout ends, or waits for a named person
+ *   I7   whoever reads the journal after a crash decides the same
+ *   I7   what nobody may have written cannot be folded
  *
  * test_mutation.py takes each guard of these out of the model and holds this program to noticing it.
  */
-#include "simulate_rollout.h"
+#include "auditor.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "chance.h"
+#include "script.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-_Noreturn void broken(const World *world, const char *why) {
+enum {
+    HOSTS_MAX = AUDITED_HOSTS_MAX,
+    STARTS_MAX = 8,
+    RETRIES_MAX = 6,
+    EVENTS_MAX = 60000,
+    STEPS_MAX = 200000,
+    START_MS = 1000000000,
+    HOUR_MS = 3600 * 1000
+};
+
+typedef struct Imagined { /* one host: what will become of it */
+    bool admit_fails, retire_fails;
+    bool prepare_fails, switch_fails, sick_in_soak, silent, falls_silent, rollback_fails, never_answers;
+    bool dead;            /* like one that never answers, but it does not roll back by itself either */
+    int64_t answer_at_ms; /* 0: no order under way */
+    int64_t probe_at_ms;
+    int64_t report_at_ms;
+} Imagined;
+
+typedef struct World {
+    uint64_t seed;
+    Chance chance;
+    Arena *arena;
+    json_t *journal;
+    Auditor auditor;
+    Rollout *rollout; /* the auditor's */
+    Imagined hosts[HOSTS_MAX];
+    int64_t now_ms;
+    int starts_left; /* each gives orders their time again: for ever would be too often */
+    int retries_left;
+    bool steered; /* people interfere in this one */
+} World;
+
+/* Says the seed, why and the journal, and ends the program. */
+static _Noreturn void broken(const World *world, const char *why) {
     printf("seed %llu: %s\n", (unsigned long long)world->seed, why);
     for (size_t i = 0; i < json_array_size(world->journal); i++) {
         FREE_AUTO char *text = json_text(json_array_get(world->journal, i));
@@ -40,65 +64,17 @@ _Noreturn void broken(const World *world, const char *why) {
     exit(1);
 }
 
-/* SplitMix64 (Steele, Lea, Flood 2014): small, good enough, the same everywhere. */
-static uint64_t chance(World *world) {
-    uint64_t z = world->state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
+static _Noreturn void audit_broken(void *context, const char *why) { broken(context, why); }
 
-static int64_t up_to(World *world, int64_t limit) { return (int64_t)(chance(world) % (uint64_t)limit); }
-static bool one_in(World *world, int64_t n) { return up_to(world, n) == 0; }
-
-/* ---- an imagined plan */
-
-static const char *imagine_max_failed(World *world, Buffer *text, int hosts) {
-    if (one_in(world, 2)) return "0";
-    if (one_in(world, 2))
-        buffer_printf(text, "%d", (int)up_to(world, hosts + 1));
-    else
-        buffer_printf(text, "%d%%", (int)up_to(world, 101));
-    return buffer_text(text);
-}
-
-static void write_plan(World *world, Buffer *out, int hosts) {
-    int live = hosts > 1 && one_in(world, 4) ? 1 + (int)up_to(world, hosts - 1) : 0;
-    BUFFER_AUTO max_failed = {0};
-    static const char *const data[] = {"keep-data", "restore-data", "hold"};
-    buffer_printf(out,
-                  "upkeep: 1\nservice:\n  name: s\n  root: /srv/${host.name}\n  run: {systemd: s.service}\n"
-                  "  rollback_confirmed: %s\n"
-                  "package: {file: s.upk, trust: [s.pub]}\n"
-                  "on_failure: %s\nhosts:\n",
-                  data[up_to(world, 3)], one_in(world, 4) ? "hold" : "rollback");
-    for (int i = 0; i < hosts; i++)
-        buffer_printf(out, "  - {name: h%d, labels: {side: %s}}\n", i, i < live ? "blue" : "green");
-    if (live) buffer_text_append(out, "traffic: {commands: {drain: [out], readmit: [in]}}\n");
-    buffer_text_append(out, "health: [{tcp: {address: \"127.0.0.1:1\"}}]\nrollout:\n");
-    if (one_in(world, 2))
-        buffer_printf(out, "  max_unavailable: %d\n", (int)up_to(world, hosts) + 1);
-    else
-        buffer_printf(out, "  max_unavailable: %d%%\n", (int)up_to(world, 100) + 1);
-    if (live)
-        buffer_printf(out, "  strategy: blue-green\n  live: {side: blue}\n  take_over_soak: %ds\n",
-                      (int)up_to(world, 60));
-    hosts -= live;
-    buffer_text_append(out, "  stages:\n");
-    if (hosts > 1 && one_in(world, 2)) buffer_text_append(out, "    - {name: pilot, hosts: 1, soak: 20s}\n");
-    int batch = (int)up_to(world, 100) + 1, soak = (int)up_to(world, 60);
-    buffer_printf(out, "    - {name: rest, batch: %d%%, soak: %ds, max_failed: \"%s\"}\n", batch, soak,
-                  imagine_max_failed(world, &max_failed, hosts));
-}
+static int64_t up_to(World *world, int64_t limit) { return chance_up_to(&world->chance, limit); }
+static bool one_in(World *world, int64_t n) { return chance_one_in(&world->chance, n); }
 
 /* ---- the journal, and a crash that forgets everything else */
 
 static void fold(World *world, json_t *event) {
-    Error error;
     if (json_array_size(world->journal) > EVENTS_MAX) broken(world, "I5: it does not end");
     json_array_append(world->journal, event);
-    if (rollout_fold(world->rollout, (int64_t)json_array_size(world->journal), event, &error) < 0)
-        broken(world, "I7: an event cannot be folded that may come at any moment");
+    auditor_read(&world->auditor, event);
 }
 
 static Rollout *replay(const World *world, Arena *arena) {
@@ -147,30 +123,24 @@ static void race(World *world, Rollout *copy, json_t *decided) {
 static void forge_some(World *world, Rollout *copy) {
     size_t index = (size_t)up_to(world, (int64_t)copy->host_count);
     const RolloutHost *host = &copy->hosts[index];
-    const Imagined *imagined = &world->hosts[index];
-    if (imagined->order_open) {
+    const Seen *seen = &world->auditor.hosts[index];
+    if (seen->order_open) {
         forge(world, copy, host, "order.given", "C/h/99", "I7: a second order was taken beside an open one");
         forge(world, copy, host, "order.done", "C/h/99", "I7: an answer to another order was taken");
         return;
     }
     forge(world, copy, host, "order.done", host->order.id, "I7: an answer was taken twice");
-    if (imagined->live && !all_admitted(world))
+    if (seen->live && !auditor_all_admitted(&world->auditor))
         forge_order(world, copy, host, "order.given", "retire", "C/h/99",
                     "I4: a live host was retired too early");
-    if (!imagined->proved)
+    if (!seen->proved)
         forge(world, copy, host, "order.given", "C/h/99", "I1: a switch was taken without a proof");
 }
 
-/* A new engine: it has seen nothing, so that nobody has passed yet and the soak begins anew. */
 static void start_again(World *world) {
     world->starts_left--;
     JSON_AUTO event = rollout_event(world->rollout, "engine.started", world->now_ms);
     fold(world, event);
-    world->soak_until_ms = world->now_ms + world->soak_ms;
-    for (size_t i = 0; i < world->rollout->host_count; i++) {
-        world->hosts[i].passed_since_soak = false;
-        world->hosts[i].heard_ms = world->now_ms;
-    }
 }
 
 static void crash(World *world) {
@@ -186,71 +156,23 @@ static void crash(World *world) {
     if (world->starts_left > 0 && one_in(world, 5)) start_again(world);
 }
 
-/* ---- what is seen */
+/* ---- what is decided */
 
-static void note_order(World *world, Imagined *host, const json_t *event) {
-    order_kind_from_text(json_get_text(event, "order", NULL), &host->order);
-    host->order_open = true;
-    host->orders++;
-    if (host->order == ORDER_SWITCH) {
-        host->switches++;
-        host->on_new = true;
-        host->resumed_since_switch = host->passed_since_soak = host->confirmed = false;
-    }
-    if (host->order == ORDER_PREPARE) host->retried = false;
-    if (host->order == ORDER_ADMIT || host->order == ORDER_RETIRE) host->traffic = TRAFFIC_UNSURE;
-    bool moves = host->order == ORDER_ADMIT || host->order == ORDER_RETIRE;
-    if (host->live ? host->dead || (host->never_answers && host->order == ORDER_RETIRE) : host->dead && moves)
-        return;
+static bool is_answered(World *world, const Imagined *host, bool live, OrderKind kind) {
+    bool moves = kind == ORDER_ADMIT || kind == ORDER_RETIRE;
     bool first = world->rollout->switch_count == 0; /* later the others' reports would fill the journal */
-    if (host->dead &&
-        (host->order == ORDER_ROLLBACK || (host->order == ORDER_PREPARE && first && one_in(world, 3))))
-        return;
-    if ((host->never_answers || host->dead) && host->order == ORDER_SWITCH) return;
-    host->answer_at_ms = world->now_ms + 1 + up_to(world, 20000);
-    if (host->order == ORDER_SWITCH) host->probe_at_ms = world->now_ms + 1 + up_to(world, 20000);
+    if (live) return !host->dead && !(host->never_answers && kind == ORDER_RETIRE);
+    if (kind == ORDER_SWITCH) return !host->never_answers && !host->dead;
+    if (!host->dead) return true;
+    return !moves && kind != ORDER_ROLLBACK && !(kind == ORDER_PREPARE && first && one_in(world, 3));
 }
 
-static void note_resume(World *world) {
-    for (size_t i = 0; i < world->rollout->host_count; i++) {
-        Imagined *host = &world->hosts[i];
-        if (world->rollout->state == ROLLOUT_RUNNING) host->heard_ms = world->now_ms;
-        if (!world->held || is_left_out(host) || host->retried) continue;
-        /* what could not be put back for another try is put back before that all the same */
-        host->retried = host->wrong && host->order == ORDER_ROLLBACK;
-        host->wrong = host->sick = false;
-        host->resumed_since_switch = true;
-    }
-    world->held = false;
-}
-
-static void note(World *world, const json_t *event) {
-    const char *type = json_get_text(event, "type", "");
+static void take_order(World *world, const json_t *event) {
     const RolloutHost *known = rollout_host(world->rollout, json_get_text(event, "host", NULL));
-    Imagined *host = known ? &world->hosts[known - world->rollout->hosts] : NULL;
-    if (strcmp(type, "rollout.failing") == 0) world->failing = true;
-    if (strcmp(type, "rollout.held") == 0) world->held = true;
-    if (strcmp(type, "control.abort") == 0 || strcmp(type, "control.rollback") == 0) {
-        world->given_up = true;
-        world->held = false;
-    }
-    if (strcmp(type, "take_over.passed") == 0) world->passed = true;
-    if (strcmp(type, "stage.soaking") == 0 || strcmp(type, "take_over.soaking") == 0) {
-        world->soak_ms = json_get_integer(event, "soak_ms", 0);
-        world->soak_until_ms = world->now_ms + world->soak_ms;
-        for (size_t i = 0; i < world->rollout->host_count; i++) world->hosts[i].passed_since_soak = false;
-    }
-    if (strcmp(type, "control.resume") == 0) note_resume(world);
-    if (strcmp(type, "order.given") == 0) note_order(world, host, event);
-    if (host && strcmp(type, "host.left_out") == 0) {
-        host->failed_out = true;
-        check_stage_kept(world, known->stage);
-    }
-    if (host && strcmp(type, "host.lost") == 0) {
-        host->gone = host->missing = true;
-        if (host->retried) host->retried = false; /* it is a fault again */
-        host->order_open = host->watched = false;
-    }
+    Imagined *host = &world->hosts[known - world->rollout->hosts];
+    if (!is_answered(world, host, known->live, known->order.kind)) return;
+    host->answer_at_ms = world->now_ms + 1 + up_to(world, 20000);
+    if (known->order.kind == ORDER_SWITCH) host->probe_at_ms = world->now_ms + 1 + up_to(world, 20000);
 }
 
 static void decide(World *world) {
@@ -260,9 +182,9 @@ static void decide(World *world) {
         JSON_AUTO events = rollout_decide(world->rollout, world->now_ms);
         if (json_array_size(events) == 0) return;
         for (size_t i = 0; i < json_array_size(events); i++) {
-            check(world, json_array_get(events, i));
-            fold(world, json_array_get(events, i));
-            note(world, json_array_get(events, i));
+            json_t *event = json_array_get(events, i);
+            fold(world, event);
+            if (strcmp(json_get_text(event, "type", ""), "order.given") == 0) take_order(world, event);
         }
     }
 }
@@ -276,51 +198,28 @@ static bool fails(const Imagined *imagined, OrderKind kind) {
            (kind == ORDER_ADMIT && imagined->admit_fails) || (kind == ORDER_RETIRE && imagined->retire_fails);
 }
 
-static void note_answer(const World *world, Imagined *host, bool failed) {
-    host->order_open = host->missing = false;
-    host->wrong |= failed;
-    if (host->order == ORDER_SWITCH) host->down = failed;
-    if (host->order == ORDER_ROLLBACK && !failed) host->down = host->sick = host->proved = false;
-    if (host->order == ORDER_ROLLBACK && failed) host->retried = false;
-    if (host->order == ORDER_ROLLBACK && !failed && host->retried) host->wrong = host->gone = false;
-    if (host->order == ORDER_CONFIRM) host->confirmed = !failed;
-    if (failed) {
-        host->watched = false;
-        return;
-    }
-    host->heard_ms = world->now_ms;
-    if (host->order == ORDER_ADMIT) host->traffic = TRAFFIC_IN;
-    if (host->order == ORDER_RETIRE || host->order == ORDER_ROLLBACK) host->traffic = TRAFFIC_OUT;
-    if (host->order == ORDER_PREPARE) host->proved = true;
-    if (host->order == ORDER_SWITCH) host->watched = true;
-    if (host->order == ORDER_COMMIT || host->order == ORDER_ROLLBACK) host->watched = false;
-    if (host->order == ORDER_ROLLBACK) host->on_new = false;
-}
-
 static void answer(World *world, size_t index) {
-    RolloutHost *host = &world->rollout->hosts[index];
+    const RolloutHost *host = &world->rollout->hosts[index];
     Imagined *imagined = &world->hosts[index];
+    OrderKind kind = host->order.kind;
     imagined->answer_at_ms = imagined->probe_at_ms = 0;
-    if (!imagined->order_open) return;
-    bool failed = host->order_cancelled || fails(imagined, imagined->order);
+    if (!world->auditor.hosts[index].order_open) return;
+    bool failed = host->order_cancelled || fails(imagined, kind);
     JSON_AUTO event = rollout_event(world->rollout, failed ? "order.failed" : "order.done", world->now_ms);
     json_set_text(event, "host", host->name);
     json_set_text(event, "order_id", host->order.id);
     if (failed) json_set_text(event, "error", "imagined");
-    if (!failed && imagined->order == ORDER_SWITCH) imagined->report_at_ms = world->now_ms + 1;
-    if (one_in(world, 3) && imagined->order == ORDER_SWITCH)
-        imagined->switch_fails = false; /* mended meanwhile */
+    if (!failed && kind == ORDER_SWITCH) imagined->report_at_ms = world->now_ms + 1;
+    if (one_in(world, 3) && kind == ORDER_SWITCH) imagined->switch_fails = false; /* mended meanwhile */
     fold(world, event);
-    if (!host->live && host->state == HOST_PENDING && (world->failing || world->given_up))
-        broken(world, "I12: what was given up is to begin again");
-    note_answer(world, imagined, failed);
 }
 
 /* It is being probed: still out of service. */
 static void probe(World *world, size_t index) {
     Imagined *imagined = &world->hosts[index];
+    const Seen *seen = &world->auditor.hosts[index];
     imagined->probe_at_ms = 0;
-    if (!imagined->order_open || imagined->order != ORDER_SWITCH) return;
+    if (!seen->order_open || seen->order.kind != ORDER_SWITCH) return;
     JSON_AUTO event = rollout_event(world->rollout, "step.started", world->now_ms);
     json_set_text(event, "host", world->rollout->hosts[index].name);
     json_set_text(event, "step", "probe");
@@ -337,11 +236,6 @@ static void report(World *world, size_t index) {
     JSON_AUTO event = rollout_event(world->rollout, "host.health", world->now_ms);
     json_set_text(event, "host", host->name);
     json_set_text(event, "verdict", sick ? "fail" : one_in(world, 20) ? "inconclusive" : "pass");
-    imagined->passed_since_soak |= strcmp(json_get_text(event, "verdict", ""), "pass") == 0;
-    imagined->heard_ms = world->now_ms;
-    imagined->wrong |= sick;
-    imagined->sick |= sick; /* as a failing verdict stays */
-    imagined->missing = false;
     if (sick) imagined->sick_in_soak = one_in(world, 2);
     fold(world, event);
 }
@@ -349,54 +243,24 @@ static void report(World *world, size_t index) {
 /* Its guard: nobody confirmed it in time. */
 static void roll_back_by_itself(World *world, size_t index) {
     RolloutHost *host = &world->rollout->hosts[index];
-    Imagined *imagined = &world->hosts[index];
-    if (imagined->dead || !host->confirm_by_ms || world->now_ms < host->confirm_by_ms + 5000 ||
+    if (world->hosts[index].dead || !host->confirm_by_ms || world->now_ms < host->confirm_by_ms + 5000 ||
         host->state == HOST_ROLLING_BACK)
         return;
     JSON_AUTO event = rollout_event(world->rollout, "host.rolled_back", world->now_ms);
     json_set_text(event, "host", host->name);
     fold(world, event);
-    imagined->gone = !imagined->retried;
-    imagined->wrong &= !imagined->retried;
-    imagined->order_open = imagined->watched = imagined->on_new = false;
-    imagined->down = imagined->sick = imagined->missing = imagined->proved = false;
-}
-
-static void note_skip(World *world, const RolloutHost *known, Imagined *host) {
-    bool well = host->on_new && !host->wrong && !host->gone && !host->retried && !world->held;
-    if (known->part != PART_SKIPPED || host->skipped) return; /* it had no effect */
-    if (well || (host->confirmed && !host->retried))
-        broken(world, "I5: a host was skipped that runs the new version well");
-    host->skipped = true;
-    host->retried = false;
-    check_stage_kept(world, known->stage);
-}
-
-static void note_retry(World *world, const RolloutHost *known, Imagined *host, const RolloutHost *before) {
-    bool well = !is_left_out(host) && !host->wrong && !host->gone && !world->held;
-    if (known->part == before->part && known->state == before->state) return; /* it had no effect */
-    if (well) broken(world, "I12: a host was begun again with which nothing was wrong");
-    if (world->failing || world->given_up) broken(world, "I12: what was given up was begun again");
-    host->failed_out = host->skipped = host->wrong = host->gone = false;
-    host->retried = host->resumed_since_switch = true;
-    if (known->state == HOST_PENDING) host->proved = false; /* at once: there is nothing to put back */
 }
 
 /* One host, and mostly one with which something is wrong. */
 static void steer_host(World *world) {
     size_t index = (size_t)up_to(world, (int64_t)world->rollout->host_count);
     for (size_t i = 0; i < world->rollout->host_count && one_in(world, 2); i++)
-        if (world->hosts[i].wrong || world->hosts[i].gone) index = i;
-    const RolloutHost *known = &world->rollout->hosts[index], before = *known;
+        if (seen_is_wrong(&world->auditor.hosts[i])) index = i;
     bool skip = one_in(world, 2);
     if (!skip && world->retries_left-- <= 0) return;
     JSON_AUTO event = rollout_event(world->rollout, skip ? "control.skip" : "control.retry", world->now_ms);
-    json_set_text(event, "host", known->name);
+    json_set_text(event, "host", world->rollout->hosts[index].name);
     fold(world, event);
-    if (skip)
-        note_skip(world, known, &world->hosts[index]);
-    else
-        note_retry(world, known, &world->hosts[index], &before);
 }
 
 static void steer(World *world) {
@@ -413,10 +277,6 @@ static void steer(World *world) {
     JSON_AUTO event = rollout_event(world->rollout, verb, world->now_ms);
     json_set_bool(event, "restore_data", one_in(world, 2));
     fold(world, event);
-    note(world, event);
-    if (!world->failing && !world->given_up) return;
-    if (world->rollout->state == ROLLOUT_RUNNING) broken(world, "I12: what was given up runs again");
-    if (world->rollout->state == ROLLOUT_PAUSED) broken(world, "I5: a rollback was halted");
 }
 
 static void step(World *world) {
@@ -432,34 +292,7 @@ static void step(World *world) {
     decide(world);
 }
 
-/* ---- the end */
-
-/* What failed has left the balancer as it was; what went through, the other way round. */
-static void check_traffic(const World *world, const RolloutHost *host, bool forward) {
-    const Imagined *imagined = &world->hosts[host - world->rollout->hosts];
-    if (!plan_is_blue_green(world->plan) || rollout_needs_person(host)) return;
-    bool in = imagined->live ? !forward : forward && !is_left_out(imagined);
-    if (imagined->traffic == (in ? TRAFFIC_IN : TRAFFIC_OUT)) return;
-    broken(world, imagined->live ? "I4: a live host was left where it should not be"
-                                 : "I4: an upgraded host was left where it should not be");
-}
-
-static void check_end(World *world) {
-    const Rollout *rollout = world->rollout;
-    for (size_t i = 0; i < rollout->host_count; i++) {
-        const RolloutHost *host = &rollout->hosts[i];
-        bool new_version = host->state == HOST_COMMITTED,
-             old = host->state == HOST_ROLLED_BACK || host->state == HOST_PENDING;
-        bool named = host->rollback_failed || host->kept || host->state == HOST_LOST;
-        bool forward = !world->failing && !world->given_up; /* it went through, but for who was left out */
-        check_traffic(world, host, forward);
-        if (host->live) continue;
-        if (forward && !is_left_out(&world->hosts[i]) ? !new_version : !old && !named)
-            broken(world, "I5: a host was left between two versions");
-        if (rollout->outcome == OUTCOME_SUCCEEDED && (host->rollback_failed || host->kept))
-            broken(world, "I5: a host that needs a person ended as a success");
-    }
-}
+/* ---- one seed */
 
 static void imagine(World *world, size_t count) {
     for (size_t i = 0; i < count; i++)
@@ -475,39 +308,44 @@ static void imagine(World *world, size_t count) {
                                      .dead = one_in(world, 100)};
 }
 
-static RolloutOutcome simulate(uint64_t seed) {
-    ARENA_AUTO arena = arena_new();
-    World world = {.seed = seed, .state = seed, .arena = arena, .now_ms = START_MS, .journal = json_array()};
+static const Plan *compile(World *world, size_t hosts) {
     BUFFER_AUTO text = {0};
     Error error;
     Plan *plan = NULL;
-    int hosts = (int)up_to(&world, HOSTS_MAX) + 1;
-    write_plan(&world, &text, hosts);
-    if (plan_compile(arena, "plan", "/", buffer_text(&text), text.size, &plan, &error) < 0)
-        broken(&world, error.en);
-    world.plan = plan;
+    script_write(&world->chance, hosts, &text);
+    if (plan_compile(world->arena, "plan", "/", buffer_text(&text), text.size, &plan, &error) < 0)
+        broken(world, error.en);
+    return plan;
+}
+
+static void open_change(World *world, const Plan *plan) {
+    Rollout bare = {.plan = plan, .change = "CHG-1"};
+    json_t *opened = rollout_event(&bare, "change.opened", world->now_ms);
+    json_object_set_new(opened, "plan", plan_to_json(plan));
+    json_array_append_new(world->journal, opened);
+    world->auditor = (Auditor){.broken = audit_broken, .context = world};
+    auditor_open(&world->auditor, world->arena, opened);
+    world->rollout = world->auditor.rollout;
+}
+
+static RolloutOutcome simulate(uint64_t seed) {
+    ARENA_AUTO arena = arena_new();
+    JSON_AUTO journal = json_array();
+    World world = {.seed = seed, .chance = {seed}, .arena = arena, .now_ms = START_MS, .journal = journal};
+    size_t hosts = 1 + (size_t)up_to(&world, HOSTS_MAX);
+    const Plan *plan = compile(&world, hosts);
     world.steered = one_in(&world, 3);
     world.retries_left = (int)up_to(&world, RETRIES_MAX + 1);
     world.starts_left = (int)up_to(&world, STARTS_MAX + 1);
-    imagine(&world, (size_t)hosts);
-    Rollout bare = {.plan = plan, .change = "CHG-1"};
-    json_t *opened = rollout_event(&bare, "change.opened", world.now_ms);
-    json_object_set_new(opened, "plan", plan_to_json(plan));
-    json_array_append_new(world.journal, opened);
-    world.rollout = replay(&world, arena);
-    for (size_t i = 0; i < world.rollout->host_count; i++) {
-        world.hosts[i].live = plan_host_is_live(plan, &plan->hosts.items[i]);
-        world.hosts[i].traffic = world.hosts[i].live ? TRAFFIC_IN : TRAFFIC_OUT;
-    }
+    imagine(&world, hosts);
+    open_change(&world, plan);
     decide(&world);
     for (long steps = 0; !rollout_ended(world.rollout); steps++) {
         if (steps > STEPS_MAX) broken(&world, "I5: it is stuck");
         step(&world);
     }
-    check_end(&world);
-    RolloutOutcome outcome = world.rollout->outcome;
-    json_decref(world.journal);
-    return outcome;
+    auditor_close(&world.auditor);
+    return world.rollout->outcome;
 }
 
 int main(int count, char **words) {

@@ -18,11 +18,12 @@ FOLD, DECIDE, PART = "src/model/rollout.c", "src/model/rollout_decide.c", "src/m
 ENGINE, REMOTE, JOURNAL = "src/engine/engine.c", "src/engine/host_link_remote.c", "src/journal/journal.c"
 PACKAGES = ["libcrypto", "jansson", "yaml-0.1"]
 
+SHARED = ["auditor.c", "auditor_check.c", "chance.c", "script.c"]
 # {program: (its seeds, its own sources, what it is made of beside base/ and model/)}
 PROGRAMS = {
-    "rollout": (8000, ["simulate_rollout.c", "simulate_rollout_check.c"], []),
-    "fleet": (3000, ["simulate_fleet.c", "agent.c", "book.c", "controller.c", "fleet.c", "machine.c", "network.c",
-                     "people.c", "witness.c", "witness_reality.c"],
+    "rollout": (8000, ["simulate_rollout.c", *SHARED], []),
+    "fleet": (3000, ["simulate_fleet.c", *SHARED, "agent.c", "balancer.c", "book.c", "controller.c", "fleet.c",
+                     "machine.c", "network.c", "people.c", "witness.c", "witness_reality.c"],
               [ENGINE, REMOTE, JOURNAL, "src/engine/change.c", "src/host/deadline.c"]),
 }
 
@@ -149,7 +150,7 @@ IN_ROLLOUT = [
     ("I4 I7", "nobody is retired before all are admitted", DECIDE,
      "} else if (decide_move(decision, false, ORDER_ADMIT, TRAFFIC_IN) &&",
      "} else if ((decide_move(decision, false, ORDER_ADMIT, TRAFFIC_IN) || decision) &&"),
-    ("I4", "whoever served serves again before others are put back", DECIDE,
+    ("I4 I5", "whoever served serves again before others are put back", DECIDE,
      "    if (decide_live_back(decision)) return;\n", "    decide_live_back(decision);\n"),
     ("I4", "whoever served is admitted again", DECIDE, "    if (decide_live_back(decision)) return;\n", ""),
     ("I4", "the last to serve are kept", DECIDE,
@@ -252,6 +253,7 @@ def build_all(folder):
     paths = [*sorted((PROJECT / "src/base").glob("*.c")), *sorted((PROJECT / "src/model").glob("*.c"))]
     for _, own, more in PROGRAMS.values():
         paths += [PROJECT / "tests/simulation" / name for name in own] + [PROJECT / path for path in more]
+    paths = list(dict.fromkeys(paths))
     names = [str(path.relative_to(PROJECT)) for path in paths] + [catalogue.name]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(zip(names, pool.map(

@@ -243,6 +243,23 @@ static void test_a_held_rollout_goes_on_without_a_skipped_host(void **state) {
     arena_free(at.arena);
 }
 
+/* It is to be prepared anew, and was not yet: the last preparation may have left something. */
+static void test_what_a_failed_preparation_left_is_put_back(void **state) {
+    (void)state;
+    Case at = begin(ONE_MAY_FAIL);
+    decide(&at);
+    happen(&at, "order.failed", "a");
+    happen(&at, "control.pause", NULL);
+    happen(&at, "control.retry", "a");
+    assert_int_equal(host(&at, "a")->state, HOST_PENDING);
+    happen(&at, "control.abort", NULL);
+    assert_non_null(strstr(decide(&at), " order.given:rollback:a"));
+    done(&at, "abcd");
+    assert_non_null(strstr(decide(&at), " order.given:rollback:b"));
+    assert_int_equal(host(&at, "a")->state, HOST_ROLLED_BACK);
+    arena_free(at.arena);
+}
+
 static void test_nothing_is_retried_by_itself_nor_after_its_stage(void **state) {
     (void)state;
     Case at = begin(ONE_MAY_FAIL);
@@ -312,6 +329,7 @@ int main(void) {
         cmocka_unit_test(test_the_last_host_of_a_stage_cannot_be_skipped),
         cmocka_unit_test(test_another_try_begins_from_the_old_version),
         cmocka_unit_test(test_a_held_rollout_goes_on_without_a_skipped_host),
+        cmocka_unit_test(test_what_a_failed_preparation_left_is_put_back),
         cmocka_unit_test(test_nothing_is_retried_by_itself_nor_after_its_stage),
         cmocka_unit_test(test_a_retry_between_decision_and_pass_keeps_the_stage_open),
         cmocka_unit_test(test_a_host_that_says_twice_that_it_went_back_keeps_its_other_try),
