@@ -2,8 +2,8 @@
  * where it writes about them.
  *
  * The journal is the truth: opening folds it, fleet_write() appends to it and folds what was appended.
- * Changes that are not over have a Course each, with an engine; others are read from the journal when
- * somebody asks.
+ * Changes that are not over have a Course each, with an engine; what there is to say of all of them, and
+ * those that are over, are in a Catalogue.
  *
  * Calling order: fleet_open → fleet_set_server → fleet_begin → fleet_stop (engines leave) → fleet_close.
  * Everything in between from any thread.
@@ -89,7 +89,9 @@ int fleet_open_change(Fleet *fleet, const FleetOpening *opening, char id[static 
 int fleet_control(Fleet *fleet, const char *change, const char *verb, const char *by, const char *why,
                   const json_t *fields, Error *error);
 
+/* All of them, oldest first. The list is the arena's, its texts stand until fleet_close(). */
 int fleet_changes(Fleet *fleet, Arena *arena, ChangeList *out, Error *error);
+int fleet_check_change(Fleet *fleet, const char *change, Error *error); /* ERROR_INVALID: there is none */
 /* Do something with the state of a change while nobody changes it. ERROR_INVALID when there is none. */
 typedef int (*FleetLook)(void *context, const Rollout *rollout, Error *error);
 int fleet_look(Fleet *fleet, const char *change, FleetLook look, void *context, Error *error);

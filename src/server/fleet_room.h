@@ -1,9 +1,11 @@
 /* FleetRoom: what the files of the fleet share. Private to server/fleet*.c.
  *
- * Locks, in the order in which they may be taken: opening_lock → courses_lock → (a course's own) → write_lock
- * → hosts_lock. An engine's thread that wakes a host holds none of them.
+ * Locks, in the order in which they may be taken: opening_lock → (the catalogue's own) → courses_lock → (a
+ * course's own) → write_lock → hosts_lock; read_lock is for itself. An engine's thread that wakes a host
+ * holds none of them.
  */
 #pragma once
+#include "server/catalogue.h"
 #include "server/fleet.h"
 #include "server/parking.h"
 #include <pthread.h>
@@ -20,6 +22,10 @@ struct Fleet {
     pthread_mutex_t write_lock; /* of the journal, and of what was folded of it */
     Journal *journal;
     int64_t sequence; /* of the last event that was folded here */
+
+    pthread_mutex_t read_lock; /* of this one, for whatever reads long: nobody who writes waits for it */
+    Journal *read_journal;
+    Catalogue *catalogue;
 
     pthread_rwlock_t hosts_lock;
     Inventory *inventory;

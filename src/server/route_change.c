@@ -148,13 +148,8 @@ static int show_change(RouteCall *call, Error *error) {
     return 0;
 }
 
-static int look_at_nothing(void *context, const Rollout *rollout, Error *error) {
-    (void)context, (void)rollout, (void)error;
-    return 0;
-}
-
 static int check_change(RouteCall *call, const char *change, Error *error) {
-    if (!change || fleet_look(call->controller->fleet, change, look_at_nothing, NULL, error) == 0) return 0;
+    if (!change || fleet_check_change(call->controller->fleet, change, error) == 0) return 0;
     return no_change(error);
 }
 
