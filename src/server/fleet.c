@@ -208,6 +208,7 @@ int fleet_open(const char *state, Clock *clock, Fleet **out, Error *error) {
     fleet->journal_path = file_join(state, "journal.sqlite");
     fleet->clock = clock;
     fleet->parking = parking_new();
+    fleet_allowance_open(fleet);
     fleet->inventory = inventory_new();
     pthread_mutex_init(&fleet->write_lock, NULL);
     pthread_mutex_init(&fleet->read_lock, NULL);
@@ -265,6 +266,7 @@ void fleet_close(Fleet *fleet) {
     depot_close(fleet->depot);
     inventory_free(fleet->inventory);
     parking_free(fleet->parking);
+    fleet_allowance_close(fleet);
     pthread_mutex_destroy(&fleet->write_lock);
     pthread_mutex_destroy(&fleet->read_lock);
     pthread_mutex_destroy(&fleet->opening_lock);

@@ -58,6 +58,10 @@ bool fleet_is_joined(Fleet *fleet, const char *host);
 json_t *fleet_work(Fleet *fleet, const char *host);
 /* A parked poll of that host: answer it as soon as there is something else than `seen` (may be NULL). */
 void fleet_park_poll(Fleet *fleet, const char *host, const char *seen, ServerTicket ticket);
+/* What the host says of itself; borrowed until the next facts of it, and not to be changed. What is known
+ * already is not written again. As for reports of changes that are over: ERROR_REFUSED, and EDQUOT in
+ * error->number, when this host has filled too much of the journal in so short a time. */
+int fleet_take_facts(Fleet *fleet, const char *host, json_t *facts, Error *error);
 /* Take reports of a host. *heard is the last number that stands in the journal, *last the highest of these.
  */
 int fleet_report(Fleet *fleet, const char *change, const char *host, const json_t *reports, int64_t *heard,

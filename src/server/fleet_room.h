@@ -5,6 +5,7 @@
  * holds none of them.
  */
 #pragma once
+#include "base/throttle.h"
 #include "server/catalogue.h"
 #include "server/fleet.h"
 #include "server/parking.h"
@@ -29,6 +30,8 @@ struct Fleet {
 
     pthread_rwlock_t hosts_lock;
     Inventory *inventory;
+
+    Throttle *allowance, *noted; /* of hosts, by name: what they may add unasked, and that they want more */
 
     pthread_rwlock_t courses_lock; /* of the list: a course that is in use stays in it */
     Course *courses[FLEET_COURSES_MAX];
@@ -60,6 +63,12 @@ void fleet_answer(Fleet *fleet, ServerTicket ticket, const json_t *json);
 /* Something was written: whoever listens shall hear of it. */
 void fleet_tell(Fleet *fleet);
 void fleet_tell_end(Fleet *fleet);
+
+/* May the host have this event written, which it brings unasked? ERROR_REFUSED and EDQUOT in error->number
+ * when it has brought too much: that stands in the journal then, once an hour. Without the write lock. */
+int fleet_allow(Fleet *fleet, const char *host, const json_t *event, Error *error);
+void fleet_allowance_open(Fleet *fleet);
+void fleet_allowance_close(Fleet *fleet);
 
 /* Fold what has been written since, by whomever; with the write lock held. */
 int fleet_catch_up(Fleet *fleet, Error *error);
