@@ -1,5 +1,6 @@
 #include "base/arena.h"
 #include <stdalign.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,9 @@
 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 
-enum { CHUNK_SIZE = 32 * 1024 };
+/* Each is twice the one before, to a limit: a small arena is small, and what a large one took is in pieces
+ * that the allocator gives back to the system instead of keeping them between others. */
+enum { CHUNK_SIZE = 32 * 1024, CHUNK_MAX = 1024 * 1024 };
 
 typedef struct Chunk Chunk;
 struct Chunk {
@@ -18,11 +21,13 @@ struct Chunk {
 
 struct Arena {
     Chunk *chunks; /* the first is the one being filled */
+    size_t next_size;
 };
 
 Arena *arena_new(void) {
     Arena *arena = calloc(1, sizeof *arena);
     if (!arena) abort();
+    arena->next_size = CHUNK_SIZE;
     return arena;
 }
 
@@ -55,9 +60,11 @@ void *arena_alloc(Arena *arena, size_t size) {
         first->used += size;
         return memset(allocated, 0, size);
     }
-    Chunk *chunk = chunk_new(size > CHUNK_SIZE / 4 ? size : CHUNK_SIZE);
+    bool large = size > CHUNK_SIZE / 4;
+    Chunk *chunk = chunk_new(large ? size : arena->next_size);
     chunk->used = size;
-    if (first && size > CHUNK_SIZE / 4) { /* a large one of its own: keep filling the first */
+    if (!large && arena->next_size < CHUNK_MAX) arena->next_size *= 2;
+    if (first && large) { /* of its own: keep filling the first */
         chunk->next = first->next;
         first->next = chunk;
     } else {

@@ -29,63 +29,56 @@ int change_lock(const char *state, int *out, Error *error) {
 
 typedef struct Listing {
     Arena *arena;
-    ChangeSummary *items;
     Rollout **rollouts;
     size_t count, capacity;
 } Listing;
 
-static ChangeSummary *add(Listing *listing, int64_t sequence, const json_t *event, Error *error) {
+static int add(Listing *listing, int64_t sequence, const json_t *event, Error *error) {
     if (listing->count == listing->capacity) {
         size_t capacity = listing->capacity ? listing->capacity * 2 : 16;
-        ChangeSummary *items = ARENA_ARRAY(listing->arena, capacity, ChangeSummary);
         Rollout **rollouts = ARENA_ARRAY(listing->arena, capacity, Rollout *);
-        if (listing->count) {
-            memcpy(items, listing->items, listing->count * sizeof *items);
-            memcpy(rollouts, listing->rollouts, listing->count * sizeof *rollouts);
-        }
-        listing->items = items;
+        if (listing->count) memcpy(rollouts, listing->rollouts, listing->count * sizeof *rollouts);
         listing->rollouts = rollouts;
         listing->capacity = capacity;
     }
-    Rollout *rollout = NULL;
-    if (rollout_open(listing->arena, sequence, event, &rollout, error) < 0) return NULL;
-    ChangeSummary *item = &listing->items[listing->count];
-    *item = (ChangeSummary){.id = rollout->change,
-                            .service = rollout->plan->service.name,
-                            .version = rollout->version,
-                            .title = rollout->plan->change.title,
-                            .environment = rollout->plan->environment,
-                            .opened = arena_strdup(listing->arena, json_get_text(event, "time", "")),
-                            .plan_digest = rollout->plan_digest,
-                            .host_count = rollout->host_count};
-    listing->rollouts[listing->count++] = rollout;
-    return item;
+    return rollout_open(listing->arena, sequence, event, &listing->rollouts[listing->count++], error);
 }
 
 static int list_event(void *context, int64_t sequence, const json_t *event, Error *error) {
     Listing *listing = context;
     const char *id = json_get_text(event, "change", "");
-    if (strcmp(json_get_text(event, "type", ""), "change.opened") == 0)
-        return add(listing, sequence, event, error) ? 0 : -1;
-    for (size_t i = listing->count; i-- > 0;) {
-        if (strcmp(listing->items[i].id, id) != 0) continue;
-        ChangeSummary *item = &listing->items[i];
-        if (rollout_fold(listing->rollouts[i], sequence, event, error) < 0) return -1;
-        item->state = listing->rollouts[i]->state;
-        item->outcome = listing->rollouts[i]->outcome;
-        item->held = listing->rollouts[i]->held;
-        if (strcmp(json_get_text(event, "type", ""), "change.closed") == 0)
-            item->ended = arena_strdup(listing->arena, json_get_text(event, "time", ""));
-        if (item->outcome == OUTCOME_NONE) item->ended = NULL;
-        return 0;
-    }
+    if (change_is_opened_by(event)) return add(listing, sequence, event, error);
+    for (size_t i = listing->count; i-- > 0;)
+        if (strcmp(listing->rollouts[i]->change, id) == 0)
+            return rollout_fold(listing->rollouts[i], sequence, event, error);
     return 0;
+}
+
+bool change_is_opened_by(const json_t *event) {
+    return strcmp(json_get_text(event, "type", ""), "change.opened") == 0;
+}
+
+ChangeSummary change_summarise(const Rollout *rollout) {
+    return (ChangeSummary){.id = rollout->change,
+                           .service = rollout->plan->service.name,
+                           .version = rollout->version,
+                           .title = rollout->plan->change.title,
+                           .environment = rollout->plan->environment,
+                           .opened = rollout->opened,
+                           .ended = rollout->ended,
+                           .plan_digest = rollout->plan_digest,
+                           .state = rollout->state,
+                           .outcome = rollout->outcome,
+                           .host_count = rollout->host_count,
+                           .held = rollout->held};
 }
 
 int change_list(Journal *journal, Arena *arena, ChangeList *out, Error *error) {
     Listing listing = {.arena = arena};
     if (journal_read(journal, 0, NULL, list_event, &listing, error) < 0) return -1;
-    *out = (ChangeList){listing.items, listing.count};
+    ChangeSummary *items = ARENA_ARRAY(arena, listing.count, ChangeSummary);
+    for (size_t i = 0; i < listing.count; i++) items[i] = change_summarise(listing.rollouts[i]);
+    *out = (ChangeList){items, listing.count};
     return 0;
 }
 
@@ -112,34 +105,45 @@ static int load_event(void *context, int64_t sequence, const json_t *event, Erro
     return rollout_fold(loading->rollout, sequence, event, error);
 }
 
+int change_unknown(const char *id, Error *error) {
+    error_set(error, ERROR_INVALID, "there is no change %s", id);
+    return error_hint(error, "“upkeep list” shows those there are");
+}
+
 int change_load(Journal *journal, Arena *arena, const char *id, Rollout **out, Error *error) {
     Loading loading = {.arena = arena};
     if (journal_read(journal, 0, id, load_event, &loading, error) < 0) return -1;
-    if (!loading.rollout) {
-        error_set(error, ERROR_INVALID, "there is no change %s", id);
-        return error_hint(error, "“upkeep list” shows those there are");
-    }
+    if (!loading.rollout) return change_unknown(id, error);
     *out = loading.rollout;
     return 0;
 }
 
 /* ---- opening one */
 
+typedef struct Numbering {
+    const char *prefix;
+    int64_t highest;
+} Numbering;
+
+/* Rows, not events: what stands in them does not matter, and a journal is long. */
+static int note_number(void *context, const JournalRow *row, Error *error) {
+    (void)error;
+    Numbering *numbering = context;
+    size_t length = strlen(numbering->prefix);
+    if (strncmp(row->change, numbering->prefix, length) != 0) return 0;
+    int64_t number = strtoll(row->change + length, NULL, 10);
+    if (number > numbering->highest) numbering->highest = number;
+    return 0;
+}
+
 static int next_id(Journal *journal, int64_t first, int64_t now_ms, char id[static CHANGE_ID_SIZE],
                    Error *error) {
-    ARENA_AUTO arena = arena_new();
-    ChangeList list;
-    char time[CLOCK_TEXT_SIZE], prefix[16];
+    char time[CLOCK_TEXT_SIZE], prefix[sizeof "CHG-2026-"];
     clock_to_text(now_ms, time);
     snprintf(prefix, sizeof prefix, "CHG-%.4s-", time);
-    if (change_list(journal, arena, &list, error) < 0) return -1;
-    int64_t highest = first > 1 ? first - 1 : 0;
-    for (size_t i = 0; i < list.count; i++) {
-        if (strncmp(list.items[i].id, prefix, strlen(prefix)) != 0) continue;
-        int64_t number = strtoll(list.items[i].id + strlen(prefix), NULL, 10);
-        if (number > highest) highest = number;
-    }
-    snprintf(id, CHANGE_ID_SIZE, "%s%04" PRId64, prefix, highest + 1);
+    Numbering numbering = {prefix, first > 1 ? first - 1 : 0};
+    if (journal_rows(journal, 0, NULL, note_number, &numbering, error) < 0) return -1;
+    snprintf(id, CHANGE_ID_SIZE, "%s%04" PRId64, prefix, numbering.highest + 1);
     return 0;
 }
 

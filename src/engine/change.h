@@ -24,6 +24,8 @@ int change_open(Journal *journal, const ChangeOpening *opening, char id[static C
 
 /* Everything the journal says of one change. ERROR_INVALID when there is none of that id. */
 int change_load(Journal *journal, Arena *arena, const char *id, Rollout **out, Error *error);
+/* That error, for whoever knows it without reading: -1. */
+int change_unknown(const char *id, Error *error);
 
 typedef struct ChangeSummary {
     const char *id, *service, *version, *title, *environment;
@@ -40,6 +42,10 @@ typedef struct ChangeList {
     size_t count;
 } ChangeList;
 int change_list(Journal *journal, Arena *arena, ChangeList *out, Error *error);
+/* What the list says of one; the texts are the rollout's. */
+ChangeSummary change_summarise(const Rollout *rollout);
+/* Is it the event that a change begins with? */
+bool change_is_opened_by(const json_t *event);
 
 /* What every list of changes says of one, set in `row`: all but how it stands and how many hosts it has. */
 void change_summary_describe(const ChangeSummary *summary, json_t *row);

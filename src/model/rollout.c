@@ -122,6 +122,7 @@ int rollout_open(Arena *arena, int64_t sequence, const json_t *opened, Rollout *
     rollout->version = arena_strdup(arena, json_get_text(opened, "version", ""));
     rollout->package_digest = arena_strdup(arena, json_get_text(opened, "package_digest", ""));
     rollout->plan_digest = arena_strdup(arena, json_get_text(opened, "plan_digest", ""));
+    rollout->opened = arena_strdup(arena, json_get_text(opened, "time", ""));
     rollout->host_count = plan->hosts.count;
     rollout->hosts = ARENA_ARRAY(arena, rollout->host_count, RolloutHost);
     rollout->stage_count = plan->rollout.stages.count;
@@ -572,6 +573,7 @@ static bool fold_rollback(Fold *fold) {
     rollout->restore_data = json_get_bool(fold->event, "restore_data", false);
     rollout->keep_data = json_get_bool(fold->event, "keep_data", false);
     rollout->outcome = OUTCOME_NONE;
+    rollout->ended = NULL;
     for (size_t i = 0; i < rollout->host_count; i++) {
         rollout->hosts[i].rollback_failed = false;
         rollout->hosts[i].kept = false;
@@ -595,8 +597,10 @@ static bool fold_ended(Fold *fold) {
 }
 
 static bool fold_closed(Fold *fold) {
-    fold->rollout->outcome = outcome_from_text(json_get_text(fold->event, "outcome", ""));
-    return fold->rollout->outcome != OUTCOME_NONE;
+    Rollout *rollout = fold->rollout;
+    rollout->outcome = outcome_from_text(json_get_text(fold->event, "outcome", ""));
+    rollout->ended = arena_strdup(rollout->arena, json_get_text(fold->event, "time", ""));
+    return rollout->outcome != OUTCOME_NONE;
 }
 
 static const struct {

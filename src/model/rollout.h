@@ -203,6 +203,7 @@ typedef struct Rollout {
     Arena *arena; /* everything lives here */
     const Plan *plan;
     const char *change, *version, *package_digest, *plan_digest;
+    const char *opened, *ended; /* RFC 3339; ended NULL: it goes on */
     RolloutState state;
     RolloutHost *hosts;
     RolloutStage *stages;

@@ -54,7 +54,7 @@ static int check_host(Controller *controller, ServerRequest *request, Access *ou
 
 /* ---- people */
 
-static const char *bearer_of(const ServerRequest *request) {
+const char *access_bearer(const ServerRequest *request) {
     const char *header = server_request_header(request, "Authorization");
     return header && strncmp(header, "Bearer ", 7) == 0 ? header + 7 : NULL;
 }
@@ -67,9 +67,14 @@ static int find_person(Controller *controller, const char *bearer, Person *out, 
                              error);
 }
 
+bool access_may_look(Controller *controller, const char *bearer) {
+    Person person;
+    return find_person(controller, bearer, &person, NULL) == 0 && role_may(person.role, RIGHT_READ);
+}
+
 static int check_person(Controller *controller, ServerRequest *request, Right right, Access *out,
                         Error *error) {
-    const char *bearer = bearer_of(request), *address = server_request_peer(request)->address;
+    const char *bearer = access_bearer(request), *address = server_request_peer(request)->address;
     int64_t now_ms = clock_steady_ms(controller->clock);
     Error why = {0};
     if (!throttle_allow(controller->strangers, address, now_ms, &out->retry_ms)) {

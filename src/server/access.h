@@ -34,5 +34,10 @@ typedef struct Access {
     int64_t retry_ms;                    /* with 429 */
 } Access;
 
+/* What a request shows for a person; NULL: nothing. */
+const char *access_bearer(const ServerRequest *request);
+/* May whoever shows that look on still? Removed, taken back, ended, or of a role that may not: no. */
+bool access_may_look(Controller *controller, const char *bearer);
+
 /* 0: they may. ERROR_REFUSED otherwise, with out->status. */
 int access_check(Controller *controller, ServerRequest *request, AccessNeed need, Access *out, Error *error);

@@ -15,6 +15,7 @@
 #define DAY_MS INT64_C(86400000)
 enum {
     LOOK_MS = 200,
+    REVIEW_LOOKS = 5, /* a second: so long at most does somebody who may no longer go on looking */
     AUTHORITY_DAYS = 10 * 365,
     SERVER_DAYS = 90,
     SERVER_RENEW_DAYS = 60,
@@ -175,6 +176,8 @@ static int renew_server(Controller *controller, Error *error) {
     return start_server(controller, port, error);
 }
 
+static bool may_look(void *context, const char *bearer) { return access_may_look(context, bearer); }
+
 int controller_serve(Controller *controller, const atomic_bool *stop, Error *error) {
     controller->started_ms = clock_wall_ms(controller->clock);
     int result = start_server(controller, controller->spec.port, error);
@@ -185,8 +188,9 @@ int controller_serve(Controller *controller, const atomic_bool *stop, Error *err
     json_set_integer(fields, "port", server_port(controller->server));
     log_event(LOG_LEVEL_INFO, "controller.started", fields);
     fleet_begin(controller->fleet);
-    while (result == 0 && !atomic_load(stop)) {
+    for (int looks = 0; result == 0 && !atomic_load(stop); looks++) {
         clock_sleep_ms(LOOK_MS);
+        if (looks % REVIEW_LOOKS == 0) hub_review(controller->hub, may_look, controller);
         result = renew_server(controller, error);
     }
     /* Nobody may ask when the engines have gone: a host would hear that none of its changes is under way. */

@@ -99,19 +99,45 @@ DepotList depot_list(Depot *depot, Arena *arena) {
     return list;
 }
 
-static bool is_meant(const DepotPackage *package, const char *what) {
+static bool is_package_file(const char *name) {
+    size_t length = strlen(name);
+    return length > 4 && strcmp(name + length - 4, ".upk") == 0;
+}
+
+static bool has_sha256(const DepotPackage *package, const char *what) {
+    return strcmp(package->sha256, what) == 0;
+}
+
+static bool has_digest(const DepotPackage *package, const char *what) {
+    return strcmp(package->digest, what) == 0;
+}
+
+static bool has_version(const DepotPackage *package, const char *what) {
     size_t length = strlen(package->service);
-    if (strcmp(package->sha256, what) == 0 || strcmp(package->digest, what) == 0) return true;
-    if (strcmp(package->name, what) == 0) return true;
     return strncmp(what, package->service, length) == 0 && what[length] == ' ' &&
            strcmp(what + length + 1, package->version) == 0;
 }
 
+static bool has_name(const DepotPackage *package, const char *what) {
+    return strcmp(package->name, what) == 0;
+}
+
+typedef bool (*Meaning)(const DepotPackage *package, const char *what);
+
+/* The newest one; NULL: none. */
+static const DepotPackage *newest(const DepotList *list, Meaning meaning, const char *what) {
+    for (size_t i = list->count; i-- > 0;)
+        if (meaning(&list->items[i], what)) return &list->items[i];
+    return NULL;
+}
+
 int depot_find(Depot *depot, Arena *arena, const char *what, DepotPackage *out, Error *error) {
+    static const Meaning meanings[] = {has_sha256, has_digest, has_version, has_name};
     DepotList list = depot_list(depot, arena);
-    for (size_t i = list.count; i-- > 0;) {
-        if (!is_meant(&list.items[i], what)) continue;
-        *out = list.items[i];
+    for (size_t i = 0; i < sizeof meanings / sizeof *meanings; i++) {
+        const DepotPackage *found = newest(&list, meanings[i], what);
+        if (!found) continue;
+        *out = *found;
         return 0;
     }
     error_set(error, ERROR_INVALID, "no package %s was published", what);
@@ -193,8 +219,34 @@ static int verify(Depot *depot, const char *part, const char *sha256, Package **
     return 0;
 }
 
-static json_t *published(const Package *package, const char *sha256, const char *name) {
-    char digest[DIGEST_TEXT_SIZE];
+int depot_check_name(const char *name, Error *error) {
+    Digest digest;
+    if (!*name || strlen(name) >= DEPOT_NAME_SIZE || strchr(name, '/'))
+        return error_set(error, ERROR_INVALID, "“name” must be the package's file name");
+    if (!digest_from_text(name, &digest) && (!strchr(name, ' ') || is_package_file(name))) return 0;
+    error_set(error, ERROR_INVALID, "“%s” could be taken for a digest or a version, and is no name", name);
+    return error_hint(error, "give the file a name that ends in “.upk”");
+}
+
+/* What the name means until now: *before is "" when nothing, or the same. */
+static int check_taken(Depot *depot, const Package *package, const char *sha256, const char *name,
+                       char before[static DIGEST_TEXT_SIZE], Error *error) {
+    ARENA_AUTO arena = arena_new();
+    DepotList list = depot_list(depot, arena);
+    const DepotPackage *found = newest(&list, has_name, name);
+    before[0] = '\0';
+    if (!found || strcmp(found->sha256, sha256) == 0) return 0;
+    snprintf(before, DIGEST_TEXT_SIZE, "%s", found->sha256);
+    if (strcmp(found->service, package->manifest->head.service) == 0) return 0;
+    error_set(error, ERROR_REFUSED, "%s is the name of a package of the service %s already", name,
+              found->service);
+    return error_hint(error, "publish it under another name");
+}
+
+static int describe_published(Depot *depot, const Package *package, const char *sha256, const char *name,
+                              json_t **out, Error *error) {
+    char digest[DIGEST_TEXT_SIZE], before[DIGEST_TEXT_SIZE];
+    if (check_taken(depot, package, sha256, name, before, error) < 0) return -1;
     json_t *event = json_object();
     digest_to_text(&package->digest, digest);
     json_set_text(event, "type", "package.published");
@@ -204,7 +256,9 @@ static json_t *published(const Package *package, const char *sha256, const char 
     json_set_text(event, "service", package->manifest->head.service);
     json_set_text(event, "version", package->manifest->head.version);
     json_set_text(event, "digest", digest);
-    return event;
+    json_set_text(event, "replaces", *before ? before : NULL);
+    *out = event;
+    return 0;
 }
 
 /* From here on nobody writes to it: who wants to finds no part, or another. */
@@ -233,20 +287,21 @@ static void put_back(Depot *depot, const char *part, const char *whole, const Er
 static int publish_again(Depot *depot, const char *sha256, const char *name, json_t **event, Error *error) {
     PACKAGE_AUTO package = NULL;
     if (verify(depot, sha256, sha256, &package, error) < 0) return -1;
-    *event = published(package, sha256, name);
-    return 0;
+    return describe_published(depot, package, sha256, name, event, error);
 }
 
 int depot_publish(Depot *depot, const char *sha256, const char *name, json_t **event, Error *error) {
     char part[PART_NAME_SIZE], whole[PART_NAME_SIZE];
     PACKAGE_AUTO package = NULL;
     Error problem = {0};
-    if (part_name(sha256, part, error) < 0) return -1;
+    if (part_name(sha256, part, error) < 0 || depot_check_name(name, error) < 0) return -1;
     snprintf(whole, sizeof whole, "%.64s" WHOLE, sha256);
     if (file_exists(depot->dir, part, NULL) == 0 && file_exists(depot->dir, sha256, NULL) > 0)
         return publish_again(depot, sha256, name, event, error);
     if (set_aside(depot, part, whole, error) < 0) return -1;
-    if (verify(depot, whole, sha256, &package, &problem) < 0) {
+    JSON_AUTO described = NULL;
+    if (verify(depot, whole, sha256, &package, &problem) < 0 ||
+        describe_published(depot, package, sha256, name, &described, &problem) < 0) {
         put_back(depot, part, whole, &problem);
         if (error) *error = problem;
         return -1;
@@ -254,7 +309,7 @@ int depot_publish(Depot *depot, const char *sha256, const char *name, json_t **e
     if (renameat(depot->dir, whole, depot->dir, sha256) != 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot keep the package");
     if (file_sync_dir(depot->dir, error) < 0) return -1;
-    *event = published(package, sha256, name);
+    *event = pointer_take(&described);
     return 0;
 }
 

@@ -12,10 +12,6 @@ void fleet_number_changes_from(Fleet *fleet, int64_t first) { fleet->first_chang
 Clock *fleet_clock(const Fleet *fleet) { return fleet->clock; }
 Depot *fleet_depot(const Fleet *fleet) { return fleet->depot; }
 
-/* Courses that are over and looked at yet; of others is told from the journal. Each holds its plan with all
- * of its hosts: some 30 MiB for 10,000. */
-enum { FINISHED_KEPT = 2 };
-
 /* ---- writing */
 
 /* Of events that belong to no change: hosts and packages are what they say. */
@@ -55,17 +51,17 @@ int fleet_write(Fleet *fleet, json_t *event, Error *error) {
 
 int fleet_read(Fleet *fleet, int64_t after, const char *change, JournalVisit visit, void *context,
                Error *error) {
-    pthread_mutex_lock(&fleet->write_lock);
-    int result = journal_read(fleet->journal, after, change, visit, context, error);
-    pthread_mutex_unlock(&fleet->write_lock);
+    pthread_mutex_lock(&fleet->read_lock);
+    int result = journal_read(fleet->read_journal, after, change, visit, context, error);
+    pthread_mutex_unlock(&fleet->read_lock);
     return result;
 }
 
 int fleet_rows(Fleet *fleet, int64_t after, const char *change, JournalRowVisit visit, void *context,
                Error *error) {
-    pthread_mutex_lock(&fleet->write_lock);
-    int result = journal_rows(fleet->journal, after, change, visit, context, error);
-    pthread_mutex_unlock(&fleet->write_lock);
+    pthread_mutex_lock(&fleet->read_lock);
+    int result = journal_rows(fleet->read_journal, after, change, visit, context, error);
+    pthread_mutex_unlock(&fleet->read_lock);
     return result;
 }
 
@@ -133,16 +129,15 @@ Course *fleet_course(Fleet *fleet, const char *change) {
 
 void fleet_course_end(Fleet *fleet) { pthread_rwlock_unlock(&fleet->courses_lock); }
 
-/* Those that are over make room, but for the newest `kept` of them. They are closed without the list: their
- * last threads may be looking at it yet, to tell hosts that they are over. */
-static void drop_finished(Fleet *fleet, size_t kept) {
+/* Those that are over make room; the catalogue tells of them from now on. They are closed without the list:
+ * their last threads may be looking at it yet, to tell hosts that they are over. */
+static void drop_finished(Fleet *fleet) {
     Course *dropped[FLEET_COURSES_MAX];
-    size_t finished = 0, count = 0, left = 0;
+    size_t count = 0, left = 0;
     pthread_rwlock_wrlock(&fleet->courses_lock);
-    for (size_t i = 0; i < fleet->course_count; i++) finished += course_is_over(fleet->courses[i]);
     for (size_t i = 0; i < fleet->course_count; i++) {
         Course *course = fleet->courses[i];
-        if (count + kept < finished && course_is_over(course))
+        if (course_is_over(course))
             dropped[count++] = course;
         else
             fleet->courses[left++] = course;
@@ -158,13 +153,9 @@ static int no_room(Error *error) {
 }
 
 int fleet_make_room(Fleet *fleet, Error *error) {
-    drop_finished(fleet, FINISHED_KEPT);
+    drop_finished(fleet);
     pthread_rwlock_rdlock(&fleet->courses_lock);
     bool full = fleet->course_count == FLEET_COURSES_MAX;
-    pthread_rwlock_unlock(&fleet->courses_lock);
-    if (full) drop_finished(fleet, 0);
-    pthread_rwlock_rdlock(&fleet->courses_lock);
-    full = fleet->course_count == FLEET_COURSES_MAX;
     pthread_rwlock_unlock(&fleet->courses_lock);
     return full ? no_room(error) : 0;
 }
@@ -176,11 +167,12 @@ static int add_course(Fleet *fleet, const char *change, Error *error) {
                        .clock = fleet->clock,
                        .listener = {on_wake, on_heard, on_event, fleet}};
     if (fleet->course_count == FLEET_COURSES_MAX) return no_room(error);
-    pthread_mutex_lock(&fleet->write_lock);
-    int result = course_open(fleet->journal, &spec, &course, error);
-    pthread_mutex_unlock(&fleet->write_lock);
-    if (result == 0) fleet->courses[fleet->course_count++] = course;
-    return result;
+    JOURNAL_AUTO own = NULL; /* everybody waits for the list: this shall not wait for whoever reads */
+    if (journal_sqlite_open(fleet->journal_path, &own, error) < 0 ||
+        course_open(own, &spec, &course, error) < 0)
+        return -1;
+    fleet->courses[fleet->course_count++] = course;
+    return 0;
 }
 
 Course *fleet_need_course(Fleet *fleet, const char *change, Error *error) {
@@ -203,7 +195,7 @@ Course *fleet_need_course(Fleet *fleet, const char *change, Error *error) {
 static int open_unfinished(Fleet *fleet, Error *error) {
     ARENA_AUTO arena = arena_new();
     ChangeList list;
-    if (change_list(fleet->journal, arena, &list, error) < 0) return -1;
+    if (catalogue_list(fleet->catalogue, NULL, arena, &list, error) < 0) return -1;
     for (size_t i = 0; i < list.count; i++)
         if (list.items[i].outcome == OUTCOME_NONE && add_course(fleet, list.items[i].id, error) < 0)
             return -1;
@@ -218,8 +210,10 @@ int fleet_open(const char *state, Clock *clock, Fleet **out, Error *error) {
     fleet->clock = clock;
     fleet->parking = parking_new();
     fleet->tasks = task_board_new(clock);
+    fleet_allowance_open(fleet);
     fleet->inventory = inventory_new();
     pthread_mutex_init(&fleet->write_lock, NULL);
+    pthread_mutex_init(&fleet->read_lock, NULL);
     pthread_mutex_init(&fleet->opening_lock, NULL);
     pthread_mutex_init(&fleet->tell_lock, NULL);
     pthread_cond_init(&fleet->tell_wake, NULL);
@@ -228,7 +222,10 @@ int fleet_open(const char *state, Clock *clock, Fleet **out, Error *error) {
     pthread_rwlock_init(&fleet->server_lock, NULL);
     if (depot_open(state, &fleet->depot, error) < 0 ||
         journal_sqlite_open(fleet->journal_path, &fleet->journal, error) < 0 ||
-        fleet_catch_up(fleet, error) < 0 || open_unfinished(fleet, error) < 0) {
+        journal_sqlite_open(fleet->journal_path, &fleet->read_journal, error) < 0 ||
+        fleet_catch_up(fleet, error) < 0 ||
+        catalogue_open(fleet->journal_path, &fleet->catalogue, error) < 0 ||
+        open_unfinished(fleet, error) < 0) {
         fleet_close(fleet);
         return -1;
     }
@@ -265,12 +262,16 @@ void fleet_close(Fleet *fleet) {
     if (!fleet) return;
     fleet_stop(fleet);
     fleet_tell_end(fleet);
+    catalogue_close(fleet->catalogue);
+    journal_close(fleet->read_journal);
     journal_close(fleet->journal);
     depot_close(fleet->depot);
     inventory_free(fleet->inventory);
     parking_free(fleet->parking);
     task_board_free(fleet->tasks);
+    fleet_allowance_close(fleet);
     pthread_mutex_destroy(&fleet->write_lock);
+    pthread_mutex_destroy(&fleet->read_lock);
     pthread_mutex_destroy(&fleet->opening_lock);
     pthread_mutex_destroy(&fleet->tell_lock);
     pthread_cond_destroy(&fleet->tell_wake);

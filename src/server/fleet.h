@@ -2,8 +2,8 @@
  * where it writes about them.
  *
  * The journal is the truth: opening folds it, fleet_write() appends to it and folds what was appended.
- * Changes that are not over have a Course each, with an engine; others are read from the journal when
- * somebody asks.
+ * Changes that are not over have a Course each, with an engine; what there is to say of all of them, and
+ * those that are over, are in a Catalogue.
  *
  * Calling order: fleet_open → fleet_set_server → fleet_begin → fleet_stop (engines leave) → fleet_close.
  * Everything in between from any thread.
@@ -60,6 +60,10 @@ bool fleet_is_joined(Fleet *fleet, const char *host);
 json_t *fleet_work(Fleet *fleet, const char *host);
 /* A parked poll of that host: answer it as soon as there is something else than `seen` (may be NULL). */
 void fleet_park_poll(Fleet *fleet, const char *host, const char *seen, ServerTicket ticket);
+/* What the host says of itself; borrowed until the next facts of it, and not to be changed. What is known
+ * already is not written again. As for reports of changes that are over: ERROR_REFUSED, and EDQUOT in
+ * error->number, when this host has filled too much of the journal in so short a time. */
+int fleet_take_facts(Fleet *fleet, const char *host, json_t *facts, Error *error);
 /* Take reports of a host. *heard is the last number that stands in the journal, *last the highest of these.
  */
 int fleet_report(Fleet *fleet, const char *change, const char *host, const json_t *reports, int64_t *heard,
@@ -106,7 +110,9 @@ int fleet_open_change(Fleet *fleet, const FleetOpening *opening, char id[static 
 int fleet_control(Fleet *fleet, const char *change, const char *verb, const char *by, const char *why,
                   const json_t *fields, Error *error);
 
+/* All of them, oldest first. The list is the arena's, its texts stand until fleet_close(). */
 int fleet_changes(Fleet *fleet, Arena *arena, ChangeList *out, Error *error);
+int fleet_check_change(Fleet *fleet, const char *change, Error *error); /* ERROR_INVALID: there is none */
 /* Do something with the state of a change while nobody changes it. ERROR_INVALID when there is none. */
 typedef int (*FleetLook)(void *context, const Rollout *rollout, Error *error);
 int fleet_look(Fleet *fleet, const char *change, FleetLook look, void *context, Error *error);

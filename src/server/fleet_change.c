@@ -235,16 +235,27 @@ int fleet_control(Fleet *fleet, const char *change, const char *verb, const char
 
 /* ---- looking */
 
+/* With the catalogue's lock held. */
+static void tell_courses(void *context, Catalogue *catalogue) {
+    Fleet *fleet = context;
+    pthread_rwlock_rdlock(&fleet->courses_lock);
+    for (size_t i = 0; i < fleet->course_count; i++) {
+        catalogue_note(catalogue, course_look(fleet->courses[i]));
+        course_look_end(fleet->courses[i]);
+    }
+    pthread_rwlock_unlock(&fleet->courses_lock);
+}
+
 int fleet_changes(Fleet *fleet, Arena *arena, ChangeList *out, Error *error) {
-    pthread_mutex_lock(&fleet->write_lock);
-    int result = change_list(fleet->journal, arena, out, error);
-    pthread_mutex_unlock(&fleet->write_lock);
-    return result;
+    CatalogueSource courses = {tell_courses, fleet};
+    return catalogue_list(fleet->catalogue, &courses, arena, out, error);
+}
+
+int fleet_check_change(Fleet *fleet, const char *change, Error *error) {
+    return catalogue_check(fleet->catalogue, change, error);
 }
 
 int fleet_look(Fleet *fleet, const char *change, FleetLook look, void *context, Error *error) {
-    ARENA_AUTO arena = arena_new();
-    Rollout *rollout = NULL;
     Course *course = fleet_course(fleet, change);
     int result = 0;
     if (course) {
@@ -252,9 +263,5 @@ int fleet_look(Fleet *fleet, const char *change, FleetLook look, void *context, 
         course_look_end(course);
     }
     fleet_course_end(fleet);
-    if (course) return result;
-    pthread_mutex_lock(&fleet->write_lock);
-    result = change_load(fleet->journal, arena, change, &rollout, error);
-    pthread_mutex_unlock(&fleet->write_lock);
-    return result < 0 ? -1 : look(context, rollout, error);
+    return course ? result : catalogue_look(fleet->catalogue, change, look, context, error);
 }

@@ -87,6 +87,7 @@ static int keep_late(Fleet *fleet, const char *change, const char *host, const j
     if (json_disarm(kept, LATE_DEPTH_MAX) == 0 && json_dumpb(kept, NULL, 0, JSON_COMPACT) <= LATE_MAX)
         json_object_set(event, "reports", kept);
     json_decref(kept);
+    if (fleet_allow(fleet, host, event, error) < 0) return -1;
     pthread_mutex_lock(&fleet->write_lock);
     int result = journal_append(fleet->journal, &event, 1, error);
     pthread_mutex_unlock(&fleet->write_lock);

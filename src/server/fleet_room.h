@@ -1,9 +1,12 @@
 /* FleetRoom: what the files of the fleet share. Private to server/fleet*.c.
  *
- * Locks, in the order in which they may be taken: opening_lock → courses_lock → (a course's own) → write_lock
- * → hosts_lock. An engine's thread that wakes a host holds none of them.
+ * Locks, in the order in which they may be taken: opening_lock → (the catalogue's own) → courses_lock → (a
+ * course's own) → write_lock → hosts_lock; read_lock is for itself. An engine's thread that wakes a host
+ * holds none of them.
  */
 #pragma once
+#include "base/throttle.h"
+#include "server/catalogue.h"
 #include "server/fleet.h"
 #include "server/parking.h"
 #include <pthread.h>
@@ -22,8 +25,14 @@ struct Fleet {
     Journal *journal;
     int64_t sequence; /* of the last event that was folded here */
 
+    pthread_mutex_t read_lock; /* of this one, for whatever reads long: nobody who writes waits for it */
+    Journal *read_journal;
+    Catalogue *catalogue;
+
     pthread_rwlock_t hosts_lock;
     Inventory *inventory;
+
+    Throttle *allowance, *noted; /* of hosts, by name: what they may add unasked, and that they want more */
 
     pthread_rwlock_t courses_lock; /* of the list: a course that is in use stays in it */
     Course *courses[FLEET_COURSES_MAX];
@@ -58,6 +67,12 @@ void fleet_wake(Fleet *fleet, const char *host);
 /* Something was written: whoever listens shall hear of it. */
 void fleet_tell(Fleet *fleet);
 void fleet_tell_end(Fleet *fleet);
+
+/* May the host have this event written, which it brings unasked? ERROR_REFUSED and EDQUOT in error->number
+ * when it has brought too much: that stands in the journal then, once an hour. Without the write lock. */
+int fleet_allow(Fleet *fleet, const char *host, const json_t *event, Error *error);
+void fleet_allowance_open(Fleet *fleet);
+void fleet_allowance_close(Fleet *fleet);
 
 /* Fold what has been written since, by whomever; with the write lock held. */
 int fleet_catch_up(Fleet *fleet, Error *error);

@@ -9,6 +9,7 @@
 typedef struct Listener {
     ServerTicket ticket;
     char *change; /* NULL: everything */
+    char *bearer; /* who looks */
     int64_t past; /* up to there it was sent what the journal had */
 } Listener;
 
@@ -27,9 +28,21 @@ Hub *hub_new(void) {
     return hub;
 }
 
+static void listener_free(Listener *listener) {
+    free(listener->change);
+    if (listener->bearer) explicit_bzero(listener->bearer, strlen(listener->bearer));
+    free(listener->bearer);
+}
+
+/* With the lock held. The last one takes its place: go through them from the end. */
+static void drop(Hub *hub, size_t index) {
+    listener_free(&hub->listeners[index]);
+    hub->listeners[index] = hub->listeners[--hub->count];
+}
+
 void hub_free(Hub *hub) {
     if (!hub) return;
-    for (size_t i = 0; i < hub->count; i++) free(hub->listeners[i].change);
+    for (size_t i = 0; i < hub->count; i++) listener_free(&hub->listeners[i]);
     pthread_mutex_destroy(&hub->lock);
     free(hub);
 }
@@ -60,9 +73,7 @@ void hub_hear(void *context, int64_t sequence, const json_t *event) {
         for (size_t i = hub->count; i-- > 0;) {
             Listener *listener = &hub->listeners[i];
             if (sequence <= listener->past || !concerns(listener->change, event)) continue;
-            if (server_stream_push(hub->server, listener->ticket, buffer_text(&text))) continue;
-            free(listener->change);
-            *listener = hub->listeners[--hub->count];
+            if (!server_stream_push(hub->server, listener->ticket, buffer_text(&text))) drop(hub, i);
         }
     }
     pthread_mutex_unlock(&hub->lock);
@@ -107,19 +118,27 @@ static int catch_up(Hub *hub, const char *change, Backlog *backlog, const HubPas
 /* Those whose clients have gone, and to whom nothing was said since. With the lock held. */
 static void drop_gone(Hub *hub) {
     for (size_t i = hub->count; i-- > 0;) {
-        Listener *listener = &hub->listeners[i];
-        if (hub->server && server_stream_push(hub->server, listener->ticket, "")) continue;
-        free(listener->change);
-        *listener = hub->listeners[--hub->count];
+        if (hub->server && server_stream_push(hub->server, hub->listeners[i].ticket, "")) continue;
+        drop(hub, i);
     }
 }
 
-int hub_add(Hub *hub, ServerRequest *request, const char *change, int64_t after, const HubPast *past,
-            Error *error) {
+void hub_review(Hub *hub, HubMay may, void *context) {
+    pthread_mutex_lock(&hub->lock);
+    for (size_t i = hub->server ? hub->count : 0; i-- > 0;) {
+        if (may(context, hub->listeners[i].bearer)) continue;
+        server_stream_end(hub->server, hub->listeners[i].ticket);
+        drop(hub, i);
+    }
+    pthread_mutex_unlock(&hub->lock);
+}
+
+int hub_add(Hub *hub, ServerRequest *request, const HubStream *stream, const HubPast *past, Error *error) {
     Server *server = server_request_server(request); /* the hub's may be another already, or none yet */
-    Listener listener = {.change = change ? strdup(change) : NULL};
-    Backlog backlog = {.last = after};
-    int result = catch_up(hub, change, &backlog, past, error);
+    Listener listener = {.change = stream->change ? strdup(stream->change) : NULL,
+                         .bearer = strdup(stream->bearer)};
+    Backlog backlog = {.last = stream->after};
+    int result = catch_up(hub, stream->change, &backlog, past, error);
     if (result == 0) {
         listener.past = backlog.last;
         if (hub->count == HUB_STREAMS_MAX) drop_gone(hub);
@@ -130,11 +149,11 @@ int hub_add(Hub *hub, ServerRequest *request, const char *change, int64_t after,
         if (result == 0) {
             server_stream_push(server, listener.ticket, buffer_text(&backlog.text));
             hub->listeners[hub->count++] = listener;
-            listener.change = NULL;
+            listener = (Listener){0};
         }
         pthread_mutex_unlock(&hub->lock);
     }
     buffer_free(&backlog.text);
-    free(listener.change);
+    listener_free(&listener);
     return result;
 }

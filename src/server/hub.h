@@ -2,12 +2,13 @@
  *
  * An event is sent as "id: <sequence>", "event: <type>", "data: <JSON>". A stream begins with what the
  * journal has after the sequence number its client names, then goes on live; nothing is sent twice or left
- * out.
+ * out. It ends with its client, the server, or the right to look: hub_review() asks for that of everybody.
  */
 #pragma once
 #include "base/error.h"
 #include "wire/server.h"
 #include <jansson.h>
+#include <stdbool.h>
 
 typedef struct Hub Hub;
 
@@ -31,6 +32,15 @@ typedef struct HubPast {
     void *context;
 } HubPast;
 
-/* Begin a stream of `change` (NULL: of everything) after `after`. ERROR_REFUSED when there are too many. */
-int hub_add(Hub *hub, ServerRequest *request, const char *change, int64_t after, const HubPast *past,
-            Error *error);
+typedef struct HubStream {
+    const char *change; /* NULL: of everything */
+    const char *bearer; /* who looks: what hub_review() asks for. Copied, and wiped at the end */
+    int64_t after;      /* it begins with the next one */
+} HubStream;
+
+/* ERROR_REFUSED when there are too many. */
+int hub_add(Hub *hub, ServerRequest *request, const HubStream *stream, const HubPast *past, Error *error);
+
+/* Ends the streams of those who may look no longer. `may` is called for each, with the hub's lock held. */
+typedef bool (*HubMay)(void *context, const char *bearer);
+void hub_review(Hub *hub, HubMay may, void *context);

@@ -10,7 +10,7 @@
 const Route *const route_tables[] = {route_agent,   route_change, route_host, route_journal, route_package,
                                      route_session, route_status, route_task, NULL};
 
-enum { PATH_MAX_BYTES = 512 };
+enum { PATH_MAX_BYTES = 512, QUOTA_RETRY_MS = 59000 /* an allowance grows slowly */ };
 
 /* ---- finding the row */
 
@@ -67,6 +67,7 @@ void route_answer(RouteCall *call, int status, json_t *json) {
 static int status_of(const Error *error) {
     if (error->number == ENOENT) return 404;
     if (error->number == EBUSY) return 503;
+    if (error->number == EDQUOT) return 429;
     switch (error->kind) {
     case ERROR_INVALID: return 400;
     case ERROR_REFUSED: return 409;
@@ -153,6 +154,7 @@ static int carry_out(RouteCall *call, const Route *route, Error *error) {
     if (access_check(call->controller, call->request, route->need, &call->access, error) < 0)
         return answer_error(call, call->access.status, error);
     call->access.status = 0;
+    call->access.retry_ms = QUOTA_RETRY_MS;
     if (route->handle(call, error) == 0) return 0;
     return answer_error(call, call->access.status ? call->access.status : status_of(error), error);
 }

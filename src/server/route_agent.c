@@ -118,11 +118,7 @@ static int take_facts(RouteCall *call, Error *error) {
     json_t *facts = json_object_get(body, "facts");
     if (!json_is_object(facts) || json_disarm(facts, FACTS_DEPTH_MAX) < 0)
         return error_set(error, ERROR_INVALID, "there are no facts in it");
-    json_t *event = json_object();
-    json_set_text(event, "type", "host.facts");
-    json_set_text(event, "host", call->access.host);
-    json_object_set(event, "facts", facts);
-    if (fleet_write(call->controller->fleet, event, error) < 0) return -1;
+    if (fleet_take_facts(call->controller->fleet, call->access.host, facts, error) < 0) return -1;
     route_answer(call, 200, json_object());
     return 0;
 }

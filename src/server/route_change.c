@@ -148,13 +148,8 @@ static int show_change(RouteCall *call, Error *error) {
     return 0;
 }
 
-static int look_at_nothing(void *context, const Rollout *rollout, Error *error) {
-    (void)context, (void)rollout, (void)error;
-    return 0;
-}
-
 static int check_change(RouteCall *call, const char *change, Error *error) {
-    if (!change || fleet_look(call->controller->fleet, change, look_at_nothing, NULL, error) == 0) return 0;
+    if (!change || fleet_check_change(call->controller->fleet, change, error) == 0) return 0;
     return no_change(error);
 }
 
@@ -204,11 +199,12 @@ static int stream(RouteCall *call, const char *change, Error *error) {
     Fleet *fleet = call->controller->fleet;
     const char *seen = server_request_header(call->request, "Last-Event-ID");
     HubPast past = {read_past, fleet};
-    int64_t after;
-    if (check_change(call, change, error) < 0) return -1;
-    if (route_number(call, "after", change ? 0 : fleet_counts(fleet).sequence, &after, error) < 0) return -1;
-    if (seen) after = strtoll(seen, NULL, 10);
-    return hub_add(call->controller->hub, call->request, change, after, &past, error);
+    HubStream wanted = {.change = change, .bearer = access_bearer(call->request)};
+    if (check_change(call, change, error) < 0 ||
+        route_number(call, "after", change ? 0 : fleet_counts(fleet).sequence, &wanted.after, error) < 0)
+        return -1;
+    if (seen) wanted.after = strtoll(seen, NULL, 10);
+    return hub_add(call->controller->hub, call->request, &wanted, &past, error);
 }
 
 static int stream_change(RouteCall *call, Error *error) { return stream(call, call->parameters[0], error); }

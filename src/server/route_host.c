@@ -124,23 +124,39 @@ static int describe(RouteCall *call, Error *error) {
 
 /* Every certificate it ever had from here: an older one may be valid yet. */
 typedef struct Revoking {
-    Controller *controller;
     const char *host;
-    size_t count;
+    int64_t now_ms;
+    Arena *arena;
+    const char **serials;
+    size_t count, capacity;
 } Revoking;
 
-static int revoke_serial(void *context, int64_t sequence, const json_t *event, Error *error) {
-    (void)sequence;
+static void add_serial(Revoking *revoking, const char *serial) {
+    if (revoking->count == revoking->capacity) {
+        size_t capacity = revoking->capacity ? revoking->capacity * 2 : 16;
+        const char **serials = ARENA_ARRAY(revoking->arena, capacity, const char *);
+        for (size_t i = 0; i < revoking->count; i++) serials[i] = revoking->serials[i];
+        revoking->serials = serials;
+        revoking->capacity = capacity;
+    }
+    revoking->serials[revoking->count++] = arena_strdup(revoking->arena, serial);
+}
+
+static int note_serial(void *context, int64_t sequence, const json_t *event, Error *error) {
+    (void)sequence, (void)error;
     Revoking *revoking = context;
     const char *serial = json_get_text(event, "serial", NULL);
     int64_t ends_ms = INT64_MAX;
     clock_from_text(json_get_text(event, "not_after", ""), &ends_ms);
-    if (ends_ms < clock_wall_ms(revoking->controller->clock)) return 0; /* over by itself */
-    if (!serial || strcmp(json_get_text(event, "host", ""), revoking->host) != 0) return 0;
-    pthread_rwlock_wrlock(&revoking->controller->authority_lock);
-    int result = authority_revoke(revoking->controller->authority, serial, error);
-    pthread_rwlock_unlock(&revoking->controller->authority_lock);
-    revoking->count++;
+    if (ends_ms < revoking->now_ms) return 0; /* over by itself */
+    if (serial && strcmp(json_get_text(event, "host", ""), revoking->host) == 0) add_serial(revoking, serial);
+    return 0;
+}
+
+static int revoke_serials(Controller *controller, const Revoking *revoking, Error *error) {
+    pthread_rwlock_wrlock(&controller->authority_lock);
+    int result = authority_revoke_all(controller->authority, revoking->serials, revoking->count, error);
+    pthread_rwlock_unlock(&controller->authority_lock);
     return result;
 }
 
@@ -159,14 +175,16 @@ static int void_tokens(RouteCall *call, const char *host, Error *error) {
 static int revoke_host(RouteCall *call, Error *error) {
     JSON_AUTO body = NULL;
     Fleet *fleet = call->controller->fleet;
-    Revoking revoking = {call->controller, call->parameters[0], 0};
+    Revoking revoking = {
+        .host = call->parameters[0], .now_ms = clock_wall_ms(call->controller->clock), .arena = call->arena};
     if (route_body(call, &body, error) < 0 || void_tokens(call, revoking.host, error) < 0) return -1;
     bool known = inventory_host(fleet_inventory(fleet), revoking.host) != NULL;
     fleet_inventory_end(fleet);
     if (!known) return no_host(call->parameters[0], error);
     json_t *event = event_of(call, "host.revoked", call->parameters[0]);
     json_set_text(event, "why", json_get_text(body, "why", NULL));
-    if (fleet_write(fleet, event, error) < 0 || fleet_read(fleet, 0, "", revoke_serial, &revoking, error) < 0)
+    if (fleet_write(fleet, event, error) < 0 || fleet_read(fleet, 0, "", note_serial, &revoking, error) < 0 ||
+        revoke_serials(call->controller, &revoking, error) < 0)
         return -1;
     return answer_host(call);
 }

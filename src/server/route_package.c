@@ -61,7 +61,7 @@ typedef struct Publishing {
     Server *server;
     ServerTicket ticket;
     char sha256[DIGEST_TEXT_SIZE];
-    char name[256], by[PERSON_NAME_SIZE];
+    char name[DEPOT_NAME_SIZE], by[PERSON_NAME_SIZE];
 } Publishing;
 
 static int publish_now(const Publishing *publishing, Error *error) {
@@ -100,8 +100,7 @@ static int publish(RouteCall *call, Error *error) {
     pthread_attr_t detached;
     if (route_body(call, &body, error) < 0) return -1;
     const char *name = json_get_text(body, "name", "");
-    if (!*name || strlen(name) >= 256 || strchr(name, '/'))
-        return error_set(error, ERROR_INVALID, "“name” must be the package's file name");
+    if (depot_check_name(name, error) < 0) return -1;
     if (!digest_from_text(call->parameters[0], &digest))
         return error_set(error, ERROR_INVALID, "%s is no SHA-256 in lower-case hexadecimal digits",
                          call->parameters[0]);

@@ -55,8 +55,8 @@ static int sign_in(RouteCall *call, Error *error) {
 
 static int sign_out(RouteCall *call, Error *error) {
     (void)error;
-    const char *header = server_request_header(call->request, "Authorization");
-    if (header && strncmp(header, "Bearer ", 7) == 0) sign_in_end(call->controller->sign_ins, header + 7);
+    const char *bearer = access_bearer(call->request);
+    if (bearer) sign_in_end(call->controller->sign_ins, bearer);
     route_answer(call, 200, json_object());
     return 0;
 }

@@ -433,7 +433,11 @@ bool authority_is_revoked(const Authority *authority, const char *serial) {
 size_t authority_revoked_count(const Authority *authority) { return authority->revoked.count; }
 
 int authority_revoke(Authority *authority, const char *serial, Error *error) {
-    return authority_revoked_add(authority->dir, &authority->revoked, serial, error);
+    return authority_revoke_all(authority, &serial, 1, error);
+}
+
+int authority_revoke_all(Authority *authority, const char *const *serials, size_t count, Error *error) {
+    return authority_revoked_add(authority->dir, &authority->revoked, serials, count, error);
 }
 
 int authority_reload(Authority *authority, Error *error) {

@@ -90,5 +90,7 @@ bool authority_is_revoked(const Authority *authority, const char *serial);
 size_t authority_revoked_count(const Authority *authority);
 /* Durable when it returns. A serial twice is a success. */
 int authority_revoke(Authority *authority, const char *serial, Error *error);
+/* As many as there are by one durable write: all or none. */
+int authority_revoke_all(Authority *authority, const char *const *serials, size_t count, Error *error);
 /* Read `revoked` again: another program may have revoked. */
 int authority_reload(Authority *authority, Error *error);

@@ -35,7 +35,7 @@ bool authority_revoked_has(const AuthorityRevoked *list, const char *serial) {
 }
 
 static char (*room_for(size_t count))[CERTIFICATE_SERIAL_SIZE] {
-    char(*serials)[CERTIFICATE_SERIAL_SIZE] = calloc(count + 1, sizeof *serials); /* one more, to add it */
+    char(*serials)[CERTIFICATE_SERIAL_SIZE] = calloc(count + 1, sizeof *serials); /* also for none */
     if (!serials) abort();
     return serials;
 }
@@ -86,35 +86,53 @@ static int save(int dir, const AuthorityRevoked *list, Error *error) {
     return file_replace(dir, FILE_NAME, buffer_text(&text), text.size, 0644, error);
 }
 
-int authority_revoked_add(int dir, AuthorityRevoked *list, const char *serial, Error *error) {
-    if (!certificate_is_serial(serial))
-        return error_set(error, ERROR_INVALID,
-                         "“%s” is no serial of a certificate: 32 lower-case hexadecimal digits", serial);
+static int check_serials(const char *const *serials, size_t count, Error *error) {
+    for (size_t i = 0; i < count; i++)
+        if (!certificate_is_serial(serials[i]))
+            return error_set(error, ERROR_INVALID,
+                             "“%s” is no serial of a certificate: 32 lower-case hexadecimal digits",
+                             serials[i]);
+    return 0;
+}
+
+static AuthorityRevoked copy_with_room(const AuthorityRevoked *list, size_t more) {
+    AuthorityRevoked copy = {.serials = room_for(list->count + more), .count = list->count};
+    memcpy(copy.serials, list->serials, list->count * sizeof *list->serials);
+    return copy;
+}
+
+static void insert(AuthorityRevoked *list, const char *serial) {
+    size_t at = place_of(list, serial);
+    if (at < list->count && strcmp(list->serials[at], serial) == 0) return;
+    memmove(list->serials + at + 1, list->serials + at, (list->count - at) * sizeof *list->serials);
+    memcpy(list->serials[at], serial, CERTIFICATE_SERIAL_SIZE);
+    list->count++;
+}
+
+/* What is to stand in the file, from what does. */
+static int keep(int dir, const AuthorityRevoked *before, const AuthorityRevoked *after, Error *error) {
+    if (after->count == before->count)
+        return file_sync_dir(dir, error); /* whoever wrote it may have died before this */
+    if (after->count > AUTHORITY_REVOKED_MAX)
+        return error_set(error, ERROR_REFUSED,
+                         "there are %d revoked certificates already; make a new authority",
+                         (int)AUTHORITY_REVOKED_MAX);
+    return file_replace_tidy(dir, FILE_NAME, error) < 0 ? -1 : save(dir, after, error);
+}
+
+int authority_revoked_add(int dir, AuthorityRevoked *list, const char *const *serials, size_t count,
+                          Error *error) {
+    if (check_serials(serials, count, error) < 0) return -1;
     FD_AUTO lock = file_open_locked(dir, LOCK_NAME);
     if (lock < 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot lock the list of revoked certificates");
-    AuthorityRevoked changed = {0};
-    if (authority_revoked_load(dir, &changed, error) < 0) return -1;
-    int result = 0;
-    size_t at = place_of(&changed, serial);
-    if (authority_revoked_has(&changed, serial)) {
-        result = file_sync_dir(dir, error); /* whoever wrote it may have died before this */
-    } else if (changed.count == AUTHORITY_REVOKED_MAX) {
-        result =
-            error_set(error, ERROR_REFUSED, "there are %d revoked certificates already; make a new authority",
-                      (int)AUTHORITY_REVOKED_MAX);
-    } else {
-        memmove(changed.serials + at + 1, changed.serials + at,
-                (changed.count - at) * sizeof *changed.serials);
-        memcpy(changed.serials[at], serial, CERTIFICATE_SERIAL_SIZE);
-        changed.count++;
-        result = file_replace_tidy(dir, FILE_NAME, error) < 0 ? -1 : save(dir, &changed, error);
-    }
-    if (result < 0) {
-        authority_revoked_free(&changed);
-        return -1;
-    }
-    authority_revoked_free(list);
-    *list = changed;
-    return 0;
+    AuthorityRevoked before = {0};
+    if (authority_revoked_load(dir, &before, error) < 0) return -1;
+    AuthorityRevoked after = copy_with_room(&before, count);
+    for (size_t i = 0; i < count; i++) insert(&after, serials[i]);
+    int result = keep(dir, &before, &after, error);
+    authority_revoked_free(&before);
+    authority_revoked_free(result < 0 ? &after : list);
+    if (result == 0) *list = after;
+    return result;
 }

@@ -24,6 +24,8 @@ void authority_revoked_free(AuthorityRevoked *list);
 int authority_revoked_create(int dir, Error *error);
 /* Put what the file in `dir` says in the place of `list`. */
 int authority_revoked_load(int dir, AuthorityRevoked *list, Error *error);
-/* Read the file again, put `serial` into it durably, and into `list`. One that is there is a success. */
-int authority_revoked_add(int dir, AuthorityRevoked *list, const char *serial, Error *error);
+/* Read the file again, put the serials into it, and into `list`: all of them by one durable write, or none.
+ * One that is there is a success. */
+int authority_revoked_add(int dir, AuthorityRevoked *list, const char *const *serials, size_t count,
+                          Error *error);
 bool authority_revoked_has(const AuthorityRevoked *list, const char *serial);

@@ -378,6 +378,38 @@ def metrics_of(text):
     return kinds
 
 
+def look_on(client):
+    """A stream of everything, open."""
+    connection = client.connect(30)
+    connection.request("GET", "/api/v1/stream?after=0", headers={"Authorization": f"Bearer {client.token}"})
+    response = connection.getresponse()
+    assert response.status == 200 and response.readline(), response.headers
+    return connection, response
+
+
+@fleet_test(hosts=1)
+def streams_end_with_the_right_to_look(fleet):
+    people, secret = "/api/v1/people", "a long enough password"
+    removed, kept = fleet.user("rita", "viewer"), fleet.user("kim", "viewer")
+    disabled, taken = fleet.user("dora", "viewer"), fleet.user("toni", "viewer")
+    fleet.run(UPKEEPD, "user", "password", "kim", "--state", fleet.state, stdin=secret + "\n")
+    signed = fleet.client(fleet.client().post("/api/v1/sign-in", {"name": "kim", "password": secret}, 201).json["token"])
+    stays, *streams = [look_on(client) for client in (kept, removed, disabled, taken, signed)]
+    toni = next(one for one in fleet.ask.get(people).json["people"] if one["name"] == "toni")
+    fleet.ask.ask("DELETE", f"{people}/rita", status=200)
+    fleet.ask.ask("PUT", f"{people}/dora", {"role": "viewer", "disabled": True}, 200)
+    fleet.ask.ask("DELETE", f"{people}/toni/tokens/{toni['tokens'][0]['id']}", status=200)
+    signed.ask("DELETE", "/api/v1/sign-in", status=200)
+    for connection, response in streams:
+        while response.readline():  # to its end, or the connection's deadline fails the test
+            pass
+        connection.close()
+    fleet.invite("another")
+    while b"host.invited" not in stays[1].readline():
+        pass
+    stays[0].close()
+
+
 @fleet_test(hosts=1)
 def documents_and_dashboard_name_the_metrics_there_are(fleet):
     file = fleet.package("1.0")

@@ -94,6 +94,21 @@ def facts_without_end_are_refused(fleet):
     serves(fleet, "1.0")
 
 
+@fleet_test(hosts=2)
+def a_host_that_tells_something_else_all_the_time_fills_no_journal(fleet):
+    host, told = fleet.as_host("web1"), 0
+    while (answer := host.post("/agent/v1/facts", {"facts": {"told": told, "text": "x" * 250_000}})).status == 200:
+        told += 1
+        assert told < 100
+    assert answer.status == 429 and int(answer.headers["Retry-After"]) > 0, answer
+    answer.says("web1", "revoke it")
+    assert answer.json["error_zh"] != answer.json["error"]
+    for i in range(20):
+        host.post("/agent/v1/facts", {"facts": {"again": i}}, 429)
+    assert len([event for event in fleet.events() if event["type"] == "host.throttled"]) == 1
+    fleet.as_host("web2").post("/agent/v1/facts", {"facts": {"text": "x" * 250_000}}, 200)
+
+
 @fleet_test(hosts=1)
 def broken_requests_get_an_answer_or_nothing(fleet):
     wanted = ("", "HTTP/1.1 400", "HTTP/1.1 401", "HTTP/1.1 404", "HTTP/1.1 405", "HTTP/1.1 411", "HTTP/1.1 414",

@@ -231,13 +231,38 @@ static void test_two_programs_revoke_and_lose_nothing(void **state) {
     }
 }
 
+static int add_one(int dir, AuthorityRevoked *list, const char *serial, Error *error) {
+    return authority_revoked_add(dir, list, &serial, 1, error);
+}
+
+static void test_many_are_revoked_at_once_or_none(void **state) {
+    TestFolder *folder = *state;
+    AUTHORITY_AUTO authority = play_authority(folder, "ca");
+    char texts[50][CERTIFICATE_SERIAL_SIZE];
+    const char *serials[51];
+    for (unsigned i = 0; i < 50; i++) {
+        serial_of(i / 2, texts[i]); /* each twice */
+        serials[i] = texts[i];
+    }
+    serials[50] = "no serial";
+    assert_refused(authority_revoke_all(authority, serials, 51, error), ERROR_INVALID, "no serial");
+    assert_int_equal(authority_revoked_count(authority), 0);
+    assert_done(authority_revoke_all(authority, serials, 50, error));
+    assert_int_equal(authority_revoked_count(authority), 25);
+    assert_done(authority_revoke_all(authority, serials, 50, error));
+    assert_done(authority_revoke_all(authority, NULL, 0, error));
+    assert_done(authority_reload(authority, error));
+    assert_int_equal(authority_revoked_count(authority), 25);
+    for (unsigned i = 0; i < 50; i++) assert_true(authority_is_revoked(authority, serials[i]));
+}
+
 static void test_the_list_is_plain_sorted_text(void **state) {
     TestFolder *folder = *state;
     AuthorityRevoked list = {0};
     assert_done(authority_revoked_create(folder->fd, error));
     sample_text(folder->fd, ".revoked.abcdefgh~", "half");
-    assert_done(authority_revoked_add(folder->fd, &list, "ffffffffffffffffffffffffffffffff", error));
-    assert_done(authority_revoked_add(folder->fd, &list, "00000000000000000000000000000001", error));
+    assert_done(add_one(folder->fd, &list, "ffffffffffffffffffffffffffffffff", error));
+    assert_done(add_one(folder->fd, &list, "00000000000000000000000000000001", error));
     FREE_AUTO char *text = play_file(folder, "revoked");
     assert_string_equal(text, "00000000000000000000000000000001\nffffffffffffffffffffffffffffffff\n");
     assert_int_equal(faccessat(folder->fd, ".revoked.abcdefgh~", F_OK, 0), -1);
@@ -285,8 +310,8 @@ static void test_the_list_is_bounded(void **state) {
     AuthorityRevoked list = {0};
     assert_done(authority_revoked_load(folder->fd, &list, error));
     assert_int_equal(list.count, AUTHORITY_REVOKED_MAX);
-    assert_refused(authority_revoked_add(folder->fd, &list, "ffffffffffffffffffffffffffffffff", error),
-                   ERROR_REFUSED, "make a new authority");
+    assert_refused(add_one(folder->fd, &list, "ffffffffffffffffffffffffffffffff", error), ERROR_REFUSED,
+                   "make a new authority");
     assert_true(authority_revoked_has(&list, "0000000000000000000000000000ffff"));
     authority_revoked_free(&list);
 }
@@ -306,6 +331,7 @@ int main(void) {
         test_in_folder(test_a_flipped_bit_makes_no_other_host),
         test_in_folder(test_a_revoked_host_stays_out),
         test_in_folder(test_two_programs_revoke_and_lose_nothing),
+        test_in_folder(test_many_are_revoked_at_once_or_none),
         test_in_folder(test_the_list_is_plain_sorted_text),
         test_in_folder(test_refuses_a_damaged_list),
         test_in_folder(test_revokes_only_serials),

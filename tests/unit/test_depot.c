@@ -99,6 +99,76 @@ static void test_the_newest_of_a_name_is_found(void **state) {
     room_close(&room);
 }
 
+static json_t *event_of(const char *sha256, const char *name, const char *service) {
+    return json_pack("{s:s,s:s,s:s,s:s,s:s}", "type", "package.published", "name", name, "sha256", sha256,
+                     "service", service, "version", "9");
+}
+
+static void fold(const Room *room, const char *sha256, const char *name, const char *service) {
+    JSON_AUTO event = event_of(sha256, name, service);
+    depot_fold(room->depot, event);
+}
+
+/* Older journals may have such names. */
+static void test_what_a_package_is_comes_before_what_others_are_called(void **state) {
+    Room room = room_open(*state);
+    ARENA_AUTO arena = arena_new();
+    DepotPackage found, meant;
+    publish(&room, "sample-1.0.upk");
+    assert_done(depot_find(room.depot, arena, room.file.sha256, &meant, error));
+    fold(&room, "another", meant.sha256, "other");
+    fold(&room, "another", meant.digest, "other");
+    fold(&room, "another", "sample 1.0", "other");
+    assert_done(depot_find(room.depot, arena, meant.sha256, &found, error));
+    assert_string_equal(found.sha256, meant.sha256);
+    assert_done(depot_find(room.depot, arena, meant.digest, &found, error));
+    assert_string_equal(found.sha256, meant.sha256);
+    assert_done(depot_find(room.depot, arena, "sample 1.0", &found, error));
+    assert_string_equal(found.sha256, meant.sha256);
+    room_close(&room);
+}
+
+static void test_names_that_could_be_something_else_are_refused(void **state) {
+    Room room = room_open(*state);
+    JSON_AUTO event = NULL;
+    depot_play_upload(room.depot, room.file.sha256, &room.file.bytes);
+    assert_refused(depot_publish(room.depot, room.file.sha256, room.file.sha256, &event, error),
+                   ERROR_INVALID, "digest");
+    assert_refused(depot_publish(room.depot, room.file.sha256, "sample 1.0", &event, error), ERROR_INVALID,
+                   "version");
+    assert_refused(depot_publish(room.depot, room.file.sha256, "a/b.upk", &event, error), ERROR_INVALID,
+                   "name");
+    assert_refused(depot_publish(room.depot, room.file.sha256, "", &event, error), ERROR_INVALID, "name");
+    assert_done(depot_publish(room.depot, room.file.sha256, "sample 1.0.upk", &event, error));
+    room_close(&room);
+}
+
+static void test_a_name_used_again_says_what_it_meant(void **state) {
+    Room room = room_open(*state);
+    JSON_AUTO event = NULL;
+    fold(&room, "before", "latest.upk", "sample");
+    depot_play_upload(room.depot, room.file.sha256, &room.file.bytes);
+    assert_done(depot_publish(room.depot, room.file.sha256, "latest.upk", &event, error));
+    assert_string_equal(json_get_text(event, "replaces", ""), "before");
+    depot_fold(room.depot, event);
+    JSON_AUTO again = NULL;
+    assert_done(depot_publish(room.depot, room.file.sha256, "latest.upk", &again, error));
+    assert_null(json_get_text(again, "replaces", NULL)); /* it is the same */
+    room_close(&room);
+}
+
+static void test_the_name_of_another_services_package_is_refused(void **state) {
+    Room room = room_open(*state);
+    JSON_AUTO event = NULL;
+    fold(&room, "before", "shop.upk", "shop");
+    depot_play_upload(room.depot, room.file.sha256, &room.file.bytes);
+    assert_refused(depot_publish(room.depot, room.file.sha256, "shop.upk", &event, error), ERROR_REFUSED,
+                   "shop");
+    assert_true(stands(&room, ".part")); /* it is a good one, and may have another name */
+    assert_done(depot_publish(room.depot, room.file.sha256, "sample.upk", &event, error));
+    room_close(&room);
+}
+
 static void test_pieces_come_one_after_another(void **state) {
     Room room = room_open(*state);
     const char *sha256 = room.file.sha256, *bytes = room.file.bytes.data;
@@ -290,6 +360,10 @@ int main(void) {
         test_in_folder(test_a_package_is_published_and_found),
         test_in_folder(test_what_is_not_there_is_not_found),
         test_in_folder(test_the_newest_of_a_name_is_found),
+        test_in_folder(test_what_a_package_is_comes_before_what_others_are_called),
+        test_in_folder(test_names_that_could_be_something_else_are_refused),
+        test_in_folder(test_a_name_used_again_says_what_it_meant),
+        test_in_folder(test_the_name_of_another_services_package_is_refused),
         test_in_folder(test_pieces_come_one_after_another),
         test_in_folder(test_an_upload_goes_on_after_a_restart),
         test_in_folder(test_pieces_and_packages_have_a_greatest_size),

@@ -1,5 +1,6 @@
 #include "server/fleet.h"
 #include "support/fleet_play.h"
+#include <errno.h>
 
 static void test_a_change_is_opened_and_carried_out(void **state) {
     FleetPlay play;
@@ -271,6 +272,70 @@ static void test_reports_after_the_end_are_kept_as_evidence(void **state) {
     fleet_play_end(&play);
 }
 
+/* A host whose late reports differ each time, as one in wrong hands would make them. */
+static void test_late_reports_are_bounded(void **state) {
+    FleetPlay play;
+    Error trouble = {0};
+    int64_t heard = 0, last = 0;
+    char text[50000] = "";
+    memset(text, 'x', sizeof text - 1);
+    fleet_play_begin(&play, *state);
+    fleet_play_change(&play, "1.0", false);
+    fleet_play_host(&play);
+    AT_LAST(fleet_play_is_over(&play));
+    fleet_play_host_end(&play);
+    size_t taken = 0;
+    for (JSON_AUTO reports = NULL;; taken++) {
+        json_decref(reports);
+        reports =
+            json_pack("[{s:i,s:{s:s,s:s}}]", "number", 100 + (int)taken, "event", "type", "x", "error", text);
+        if (fleet_report(play.fleet, play.change, "h", reports, &heard, &last, &trouble) < 0) break;
+        if (taken > 100) fail_msg("without end");
+    }
+    assert_int_equal(trouble.number, EDQUOT);
+    assert_true(taken >= 10);
+    assert_int_equal(fleet_play_count(play.fleet, "host.reported_late"), taken);
+    assert_int_equal(fleet_play_count(play.fleet, "host.throttled"), 1);
+    fleet_play_end(&play);
+}
+
+static int tell(const FleetPlay *play, const char *host, int number, int now, Error *error) {
+    static char text[200000];
+    memset(text, 'x', sizeof text - 1);
+    JSON_AUTO facts = json_pack("{s:i, s:s, s:i}", "number", number, "text", text, "now", now);
+    return fleet_take_facts(play->fleet, host, facts, error);
+}
+
+static void test_facts_are_written_when_they_change(void **state) {
+    FleetPlay play;
+    fleet_play_begin(&play, *state);
+    assert_done(tell(&play, "h", 1, 1, error));
+    assert_done(tell(&play, "h", 1, 2, error)); /* all but what changes all the time */
+    fleet_play_again(&play);
+    assert_done(tell(&play, "h", 1, 3, error));
+    assert_int_equal(fleet_play_count(play.fleet, "host.facts"), 1);
+    assert_done(tell(&play, "h", 2, 3, error));
+    assert_int_equal(fleet_play_count(play.fleet, "host.facts"), 2);
+    fleet_play_end(&play);
+}
+
+static void test_facts_that_change_without_end_are_bounded(void **state) {
+    FleetPlay play;
+    Error trouble = {0};
+    int number = 0;
+    fleet_play_begin(&play, *state);
+    fleet_play_join(play.fleet, "i");
+    while (tell(&play, "h", ++number, 0, &trouble) == 0)
+        if (number > 100) fail_msg("without end");
+    assert_int_equal(trouble.kind, ERROR_REFUSED);
+    assert_int_equal(trouble.number, EDQUOT);
+    for (int i = 0; i < 10; i++) assert_int_equal(tell(&play, "h", ++number, 0, NULL), -1);
+    assert_true(fleet_play_count(play.fleet, "host.facts") >= 4);
+    assert_int_equal(fleet_play_count(play.fleet, "host.throttled"), 1);
+    assert_done(tell(&play, "i", 1, 0, error)); /* nobody else pays for it */
+    fleet_play_end(&play);
+}
+
 /* The engines have left, the change has not ended: what would be answered now would be forgotten. */
 static void test_reports_that_no_engine_hears_are_not_answered_as_late(void **state) {
     FleetPlay play;
@@ -429,6 +494,9 @@ int main(void) {
         test_in_folder(test_a_change_goes_on_after_a_restart),
         test_in_folder(test_restarts_in_the_middle_lose_no_report),
         test_in_folder(test_reports_after_the_end_are_kept_as_evidence),
+        test_in_folder(test_late_reports_are_bounded),
+        test_in_folder(test_facts_are_written_when_they_change),
+        test_in_folder(test_facts_that_change_without_end_are_bounded),
         test_in_folder(test_reports_that_no_engine_hears_are_not_answered_as_late),
         test_in_folder(test_what_is_no_report_is_refused),
         test_in_folder(test_a_change_that_has_ended_is_rolled_back_once),

@@ -28,7 +28,9 @@ static int read_past(void *context, int64_t after, const char *change, JournalVi
 static int handle(void *context, ServerRequest *request) {
     Room *room = context;
     HubPast past = {read_past, room};
-    if (hub_add(room->hub, request, room->change, room->after, &past, NULL) == 0) return 0;
+    const char *bearer = server_request_header(request, "Authorization");
+    HubStream stream = {.change = room->change, .bearer = bearer ? bearer : "", .after = room->after};
+    if (hub_add(room->hub, request, &stream, &past, NULL) == 0) return 0;
     atomic_fetch_add(&room->refused, 1);
     server_answer(request, 409, NULL, NULL);
     return 0;
@@ -68,11 +70,15 @@ static void write_event(Room *room, const char *change, int64_t told) {
     if (told >= 0) hear(room, sequence, event, NULL);
 }
 
-static int open_stream(const Room *room) {
+static int open_stream_of(const Room *room, const char *bearer) {
+    char request[128];
     int fd = raw_connect(served_port(&room->served));
-    assert_true(raw_send(fd, "GET /stream HTTP/1.1\r\nHost: h\r\n\r\n"));
+    snprintf(request, sizeof request, "GET /stream HTTP/1.1\r\nHost: h\r\nAuthorization: %s\r\n\r\n", bearer);
+    assert_true(raw_send(fd, request));
     return fd;
 }
+
+static int open_stream(const Room *room) { return open_stream_of(room, "somebody"); }
 
 static void test_the_past_comes_first_and_then_what_happens(void **state) {
     (void)state;
@@ -221,6 +227,33 @@ static void test_without_its_server_a_hub_still_takes_streams(void **state) {
     assert_int_equal(came, 1);
 }
 
+static bool is_not_the_first(void *context, const char *bearer) {
+    (void)context;
+    return strcmp(bearer, "first") != 0;
+}
+
+static void test_streams_of_those_who_may_look_no_longer_end(void **state) {
+    (void)state;
+    Room room;
+    BUFFER_AUTO first = {0};
+    BUFFER_AUTO second = {0};
+    room_open(&room);
+    int one = open_stream_of(&room, "first"), other = open_stream_of(&room, "second");
+    raw_read(one, &first, ":\n\n");
+    raw_read(other, &second, ":\n\n");
+    EVENTUALLY(server_counts(room.served.server).parked == 2);
+    hub_review(room.hub, is_not_the_first, NULL);
+    write_event(&room, "C1", 0);
+    int ended = raw_read(one, &first, "\r\n0\r\n\r\n"); /* the last chunk */
+    int went_on = raw_read(other, &second, "id: 1\n");
+    close(one);
+    close(other);
+    room_close(&room);
+    assert_int_equal(ended, 1);
+    assert_null(strstr(first.data, "id: 1\n"));
+    assert_int_equal(went_on, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_past_comes_first_and_then_what_happens),
@@ -230,6 +263,7 @@ int main(void) {
         cmocka_unit_test(test_too_much_of_the_past_is_refused),
         cmocka_unit_test(test_all_of_the_past_that_is_not_refused_comes),
         cmocka_unit_test(test_without_its_server_a_hub_still_takes_streams),
+        cmocka_unit_test(test_streams_of_those_who_may_look_no_longer_end),
     };
     return cmocka_run_group_tests_name("hub", tests, NULL, NULL);
 }
