@@ -90,7 +90,7 @@ static void test_a_damaged_object_is_a_problem_with_an_example(void **state) {
     RESTORE_POINT_AUTO point = take(room, "one", RESTORE_POINT_FINAL);
     JSON_AUTO before = do_task(room, &(Task){.kind = TASK_FSCK}, &error);
     assert_int_equal(json_get_integer(before, "problems", -1), 0);
-    object_of(point, "shared/settings.js", object);
+    object_of(point, "shared/data/lib-a", object);
     flip_byte(room->folder->fd, object);
     JSON_AUTO after = do_task(room, &(Task){.kind = TASK_FSCK}, &error);
     assert_true(json_get_integer(after, "problems", 0) > 0);
