@@ -55,7 +55,8 @@ static int look(const char *root, int dir, int upkeep, Guard *guard, Error *erro
     int result = 0;
     if (is_armed(&ledger)) {
         result = 1;
-        if (deadline_left_ms(&guard->deadline, ledger.confirm_by_ms, clock_system()) <= 0) {
+        if (deadline_left_ms(&guard->deadline, ledger.confirm_by_ms, ledger.confirm_given_ms,
+                             clock_system()) <= 0) {
             result = roll_back(root, dir, &ledger, arena, error);
             if (result < 0 && error->number == EWOULDBLOCK) {
                 result = 1; /* an engine is at it: the choice is its */

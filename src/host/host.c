@@ -222,7 +222,8 @@ bool host_is_armed(const Host *host) {
 
 int64_t host_left_ms(const Host *host, Deadline *deadline) {
     assert(host_is_armed(host));
-    return deadline_left_ms(deadline, host->ledger.confirm_by_ms, host->spec.clock);
+    return deadline_left_ms(deadline, host->ledger.confirm_by_ms, host->ledger.confirm_given_ms,
+                            host->spec.clock);
 }
 
 bool host_is_settled(const Host *host) {

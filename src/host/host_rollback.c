@@ -12,8 +12,8 @@ static const char *describe_stop(const Host *host) {
     return service_describe_stop(&service, host->arena);
 }
 
-/* From here on it is between two versions, and stays there if this fails: whoever watches a switched host would
- * start the new one again, over data that is about to be put back. */
+/* From here on it is between two versions, and stays there if this fails: whoever watches a switched host
+ * would start the new one again, over data that is about to be put back. */
 static void intend_stop(Host *host) { host->ledger.switched = false; }
 
 static int run_stop(Host *host, Error *error) {

@@ -11,8 +11,8 @@ static bool is_armed(const Host *host) {
 }
 
 static void intend_arm(Host *host) {
-    host->ledger.confirm_by_ms =
-        clock_wall_ms(host->spec.clock) + host->spec.plan->rollout.confirm_deadline_ms;
+    host->ledger.confirm_given_ms = host->spec.plan->rollout.confirm_deadline_ms;
+    host->ledger.confirm_by_ms = clock_wall_ms(host->spec.clock) + host->ledger.confirm_given_ms;
 }
 
 static int run_arm(Host *host, Error *error) {

@@ -50,6 +50,7 @@ static int read_document(Ledger *ledger, const json_t *document, Error *error) {
     for (size_t i = 0; i < COUNT(flags); i++)
         *(bool *)((char *)ledger + flags[i].offset) = json_get_bool(document, flags[i].key, false);
     ledger->confirm_by_ms = json_get_integer(document, "confirm_by_ms", 0);
+    ledger->confirm_given_ms = json_get_integer(document, "confirm_given_ms", 0);
     const char *id = json_get_text(document, "order_id", "");
     if (strlen(id) >= ORDER_ID_SIZE) return error_set(error, ERROR_ATTENTION, "its order has no valid id");
     memcpy(ledger->order.id, id, strlen(id) + 1);
@@ -123,6 +124,7 @@ static char *text_of(const Ledger *ledger) {
     for (size_t i = 0; i < COUNT(flags); i++)
         json_set_bool(document, flags[i].key, *(const bool *)((const char *)ledger + flags[i].offset));
     json_set_integer(document, "confirm_by_ms", ledger->confirm_by_ms);
+    json_set_integer(document, "confirm_given_ms", ledger->confirm_given_ms);
     json_set_text(document, "order_id", ledger->order.id);
     json_set_text(document, "order", order_kind_text(ledger->order.kind));
     json_set_bool(document, "restore_data", ledger->order.restore_data);

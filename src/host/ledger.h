@@ -35,8 +35,9 @@ typedef struct Ledger {
     bool activated;    /* moving `current` was intended */
     bool started;      /* starting the new version was intended: it may have written */
     bool switched, confirmed, committed, rolled_back;
-    bool by_itself;        /* rolled back by its dead man's switch, not by order */
-    int64_t confirm_by_ms; /* wall clock; 0: not armed */
+    bool by_itself;           /* rolled back by its dead man's switch, not by order */
+    int64_t confirm_by_ms;    /* wall clock; 0: not armed */
+    int64_t confirm_given_ms; /* how long that was, when it was armed */
 
     Order order; /* the one under way, or answered last */
     bool order_open;

@@ -132,14 +132,16 @@ static bool applies(const Machine *machine, const char *step) {
 static void intend(Machine *machine, const char *step) {
     Ledger *ledger = &machine->ledger;
     bool forward = ledger->order.kind == ORDER_SWITCH;
-    if (is_step(step, "arm"))
-        ledger->confirm_by_ms =
-            own_wall_ms(&machine->clock) + machine->fleet->plan->rollout.confirm_deadline_ms;
+    if (is_step(step, "arm")) {
+        ledger->confirm_given_ms = machine->fleet->plan->rollout.confirm_deadline_ms;
+        ledger->confirm_by_ms = own_wall_ms(&machine->clock) + ledger->confirm_given_ms;
+    }
     if (balancer_has(step)) balancer_intend(&machine->balancer, step);
     if (forward && (is_step(step, "drain") || is_step(step, "stop"))) machine->out = true;
     if (forward && is_step(step, "stop")) ledger->stopped = true;
     if (forward && is_step(step, "activate")) ledger->activated = true;
     if (forward && is_step(step, "start")) ledger->started = true;
+    if (!forward && is_step(step, "stop")) ledger->switched = false;
     if (is_step(step, "stop")) machine->serving = false;
 }
 
@@ -181,7 +183,6 @@ static void finish(Machine *machine) {
     case ORDER_COMMIT: ledger->committed = true; break;
     case ORDER_ROLLBACK:
         ledger->rolled_back = true;
-        ledger->switched = false;
         ledger->confirm_by_ms = 0;
         ledger->staged = ledger->confirmed;
         machine->out = false;
@@ -349,7 +350,8 @@ static void roll_back_by_itself(Machine *machine, bool guarding) {
 }
 
 static int64_t left_ms(Machine *machine) {
-    return deadline_left_ms(&machine->deadline, machine->ledger.confirm_by_ms, &machine->clock);
+    return deadline_left_ms(&machine->deadline, machine->ledger.confirm_by_ms,
+                            machine->ledger.confirm_given_ms, &machine->clock);
 }
 
 static void look_at_deadline(Fleet *fleet, const Due *due) {

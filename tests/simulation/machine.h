@@ -29,6 +29,7 @@ typedef struct Ledger {
     bool staged, proved, stopped, copied, activated, started;
     bool switched, confirmed, committed, rolled_back;
     int64_t confirm_by_ms; /* by its wall clock; 0: not armed */
+    int64_t confirm_given_ms;
     Answer answers[ANSWERS_MAX];
     size_t answer_count;
     json_t *unheard; /* events that its guard could tell nobody */

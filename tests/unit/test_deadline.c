@@ -16,31 +16,41 @@ static void test_time_left_is_counted_by_the_steady_clock(void **state) {
     (void)state;
     Apart apart_ = apart();
     Deadline deadline = {0};
-    assert_int_equal(deadline_left_ms(&deadline, 1000100, &apart_.clock), 100);
+    assert_int_equal(deadline_left_ms(&deadline, 1000100, 0, &apart_.clock), 100);
     apart_.steady_ms += 40;
-    assert_int_equal(deadline_left_ms(&deadline, 1000100, &apart_.clock), 60);
+    assert_int_equal(deadline_left_ms(&deadline, 1000100, 0, &apart_.clock), 60);
     apart_.steady_ms += 70;
-    assert_int_equal(deadline_left_ms(&deadline, 1000100, &apart_.clock), -10);
+    assert_int_equal(deadline_left_ms(&deadline, 1000100, 0, &apart_.clock), -10);
 }
 
 static void test_a_wall_clock_that_is_set_neither_hurries_nor_delays(void **state) {
     (void)state;
     Apart apart_ = apart();
     Deadline deadline = {0};
-    deadline_left_ms(&deadline, 1000100, &apart_.clock);
+    deadline_left_ms(&deadline, 1000100, 0, &apart_.clock);
     apart_.wall_ms += 3600000;
-    assert_int_equal(deadline_left_ms(&deadline, 1000100, &apart_.clock), 100);
+    assert_int_equal(deadline_left_ms(&deadline, 1000100, 0, &apart_.clock), 100);
     apart_.wall_ms -= 2 * 3600000;
-    assert_int_equal(deadline_left_ms(&deadline, 1000100, &apart_.clock), 100);
+    assert_int_equal(deadline_left_ms(&deadline, 1000100, 0, &apart_.clock), 100);
 }
 
 static void test_another_moment_is_learnt_anew(void **state) {
     (void)state;
     Apart apart_ = apart();
     Deadline deadline = {0};
-    deadline_left_ms(&deadline, 1000100, &apart_.clock);
+    deadline_left_ms(&deadline, 1000100, 0, &apart_.clock);
     apart_.wall_ms += 50, apart_.steady_ms += 50;
-    assert_int_equal(deadline_left_ms(&deadline, 1000300, &apart_.clock), 250);
+    assert_int_equal(deadline_left_ms(&deadline, 1000300, 0, &apart_.clock), 250);
+}
+
+static void test_a_wall_clock_that_lies_when_it_is_learnt_delays_by_what_was_given_at_most(void **state) {
+    (void)state;
+    Apart apart_ = apart();
+    Deadline deadline = {0};
+    apart_.wall_ms = 0; /* it came up in 1970 */
+    assert_int_equal(deadline_left_ms(&deadline, 1000100, 900, &apart_.clock), 900);
+    apart_.steady_ms += 900;
+    assert_int_equal(deadline_left_ms(&deadline, 1000100, 900, &apart_.clock), 0);
 }
 
 int main(void) {
@@ -48,6 +58,7 @@ int main(void) {
         cmocka_unit_test(test_time_left_is_counted_by_the_steady_clock),
         cmocka_unit_test(test_a_wall_clock_that_is_set_neither_hurries_nor_delays),
         cmocka_unit_test(test_another_moment_is_learnt_anew),
+        cmocka_unit_test(test_a_wall_clock_that_lies_when_it_is_learnt_delays_by_what_was_given_at_most),
     };
     return cmocka_run_group_tests_name("deadline", tests, NULL, NULL);
 }

@@ -42,6 +42,7 @@ static void test_what_was_saved_is_there_after_a_crash(void **state) {
     room.ledger.step = "stage";
     room.ledger.staged = true;
     room.ledger.confirm_by_ms = 12345;
+    room.ledger.confirm_given_ms = 678;
     json_array_append_new(room.ledger.unheard, json_string("an event"));
     assert_int_equal(ledger_save(&room.ledger, NULL), 0);
     close_room(&room);
@@ -51,6 +52,7 @@ static void test_what_was_saved_is_there_after_a_crash(void **state) {
     assert_string_equal(room.ledger.step, "stage");
     assert_true(room.ledger.staged && room.ledger.order_open);
     assert_int_equal(room.ledger.confirm_by_ms, 12345);
+    assert_int_equal(room.ledger.confirm_given_ms, 678);
     assert_int_equal(json_array_size(room.ledger.unheard), 1);
     assert_true(ledger_step_done(&room.ledger, "check"));
     assert_false(ledger_step_done(&room.ledger, "stage"));
