@@ -95,11 +95,15 @@ static bool host_fault(const Rollout *rollout, const RolloutHost *host, int64_t 
     return fault->why != NULL;
 }
 
+/* A preparation has failed, and the next has not begun: something may be left of it. */
+static bool is_half_prepared(const RolloutHost *host) {
+    return host->order_count > 0 && host->order.kind == ORDER_PREPARE;
+}
+
 static bool needs_rollback(const RolloutHost *host) {
     if (host->live) return false;
     if (host->part == PART_RETRIED) return true; /* or it would have begun anew */
-    bool begun = host->order_count > 0 && host->order.kind == ORDER_PREPARE;
-    if (host->state == HOST_PENDING) return begun; /* what a failed preparation has left */
+    if (host->state == HOST_PENDING) return is_half_prepared(host);
     if (host->state == HOST_ROLLED_BACK || host->state == HOST_LOST) return false;
     return !host->rollback_failed && !host->kept;
 }

@@ -60,12 +60,16 @@ static void put_back(Seen *host) {
     if (host->retried) host->wrong = host->gone = false;
 }
 
+/* Its order stops the service, and was not heard to have started one again. */
+static bool may_stand_still(const Seen *host) {
+    return host->on_new && (host->order.kind == ORDER_SWITCH || host->order.kind == ORDER_ROLLBACK);
+}
+
 static void read_failure(Seen *host) {
     bool back = host->order.kind == ORDER_ROLLBACK || (host->order.kind == ORDER_ADMIT && host->live);
     host->wrong = true;
     host->watched = false;
-    if (host->order.kind == ORDER_SWITCH || (host->order.kind == ORDER_ROLLBACK && host->on_new))
-        host->down = true;
+    host->down |= may_stand_still(host);
     host->stuck = back || host->order.kind == ORDER_COMMIT;
     if (host->stuck) host->retried = false; /* it is a fault again */
 }
@@ -107,6 +111,7 @@ static void read_rolled_back(Seen *host) {
 static void read_lost(Seen *host) {
     host->gone = host->lost = host->missing = true;
     host->order_open = host->watched = host->retried = false;
+    host->down |= may_stand_still(host);
 }
 
 /* Whoever counts its reports is heard by each of them. It is as good as one that has failed: what it has done

@@ -36,7 +36,7 @@ typedef struct Seen { /* of one host */
     bool wrong;      /* it failed, and no person has said to try again */
     bool sick;       /* a report said so, and nobody has resumed or put it back since */
     bool gone;       /* lost, or rolled back by itself: trying again is not possible */
-    bool down;       /* its switch or rollback failed, and nothing has mended it since */
+    bool down;       /* its switch or rollback failed or was lost, and nothing has mended it since */
     bool lost;       /* declared so, and neither heard nor tried again since */
     bool missing;    /* it was lost, and has not answered since */
     bool stuck;      /* it could not be put back, or not back into traffic */
