@@ -2,6 +2,7 @@
 #include "base/arena.h"
 #include "base/json.h"
 #include "base/text_index.h"
+#include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -13,6 +14,10 @@ enum {
     UNHEARD_MAX = 1000,
     EVENT_TEXT_MAX = 64 * 1024,
     QUEUE_MAX = 100000,
+    /* A journal is never cut. Health of a host is some 100 bytes a second; the burst is for what it kept
+     * while it could not be heard, two days of it at least. */
+    TOLD_BURST = 16 << 20,
+    TOLD_PER_S = 4096,
     LOOK_MS = 1000
 };
 
@@ -31,6 +36,9 @@ typedef struct Box {
     int64_t heard;      /* and of the last that stands in the journal */
     int64_t contact_ms; /* steady: when its order was given, or it came since */
     bool silent;        /* that it does not come was said */
+    int64_t told_bytes; /* what it has told beyond its rate, as of told_ms (steady) */
+    int64_t told_ms;
+    bool throttled; /* that it tells too much was said */
 } Box;
 
 typedef struct Remote {
@@ -278,6 +286,33 @@ static json_t *heard_event(const Remote *remote, const Box *box, const json_t *r
     return event;
 }
 
+static void say_throttled(Remote *remote, Box *box) {
+    char time[CLOCK_TEXT_SIZE];
+    if (box->throttled) return;
+    box->throttled = true;
+    json_t *event = json_object();
+    clock_to_text(clock_wall_ms(remote->spec.clock), time);
+    json_set_text(event, "type", "host.throttled");
+    json_set_text(event, "time", time);
+    put(remote, box, event);
+}
+
+/* A bucket that leaks TOLD_PER_S. */
+static int make_room(Remote *remote, Box *box, const json_t *said, Error *error) {
+    int64_t now_ms = steady_ms(remote), leaked = (now_ms - box->told_ms) * TOLD_PER_S / 1000;
+    box->told_bytes = leaked < box->told_bytes ? box->told_bytes - leaked : 0;
+    box->told_ms = now_ms;
+    if (box->told_bytes < TOLD_BURST) {
+        box->told_bytes += (int64_t)json_dumpb(said, NULL, 0, JSON_COMPACT);
+        return 0;
+    }
+    say_throttled(remote, box);
+    error_set(error, ERROR_REFUSED,
+              "the host %s tells more than the journal takes of one; it may again later", box->host);
+    if (error) error->number = EDQUOT;
+    return -1;
+}
+
 /* Its order is answered: nothing waits for it any more. */
 static void note_answer(Box *box, const json_t *event) {
     const char *type = json_get_text(event, "type", "");
@@ -295,6 +330,7 @@ static int take(Remote *remote, Box *box, const json_t *report, Error *error) {
         return error_set(error, ERROR_REFUSED, "the report %" PRId64 " is missing", box->taken + 1);
     if (remote->queued >= QUEUE_MAX || box->taken - box->heard >= UNHEARD_MAX)
         return error_set(error, ERROR_REFUSED, "too many reports wait to be heard");
+    if (make_room(remote, box, said, error) < 0) return -1;
     json_t *event = heard_event(remote, box, report, number);
     note_answer(box, event);
     put(remote, box, event);

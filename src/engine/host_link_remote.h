@@ -15,6 +15,9 @@
  * A host that has an order and neither polls nor reports for `lost_after_ms` is evidence as well:
  * "host.silent", once until it comes again. Time in which there was no link is nobody's silence.
  *
+ * A host that tells far more than hosts do, for longer than any was ever cut off, is made to wait: its
+ * reports are refused, EDQUOT in error->number, until there is room again, and "host.throttled" says so once.
+ *
  * Any thread may poll and report while one thread is the engine. The box remembers nothing across restarts:
  * the journal does (RolloutHost.order, report_number).
  */

@@ -536,8 +536,9 @@ int plan_with_hosts(Arena *arena, const Plan *plan, size_t count, Plan **out, Er
 json_t *plan_to_json(const Plan *plan) { return schema_encode(&plan_schema, plan); }
 
 int plan_read_json(Arena *arena, const json_t *json, Plan **out, Error *error) {
+    ARENA_AUTO scratch = arena_new(); /* a plan of 10,000 hosts stays for long, its nodes need not */
     Plan *plan = ARENA_NEW(arena, Plan);
-    if (schema_decode(&plan_schema, arena, "compiled plan", node_from_json(arena, json), plan, error) < 0)
+    if (schema_decode(&plan_schema, arena, "compiled plan", node_from_json(scratch, json), plan, error) < 0)
         return -1;
     name_parts(arena, plan);
     if (check_open(plan, error) < 0) return error_prefix(error, "compiled plan");

@@ -11,7 +11,8 @@ typedef struct ObjectList {
 } ObjectList;
 
 typedef struct Decoder {
-    Arena *arena;
+    Arena *arena;   /* of what is decoded, and nothing else: it may stay for long */
+    Arena *scratch; /* of what only errors want: where something stood */
     const char *file;
     Error *error;
     int absent; /* > 0: within something that was not said */
@@ -78,7 +79,7 @@ static int unknown_key(Decoder *decoder, const Schema *schema, const NodeEntry *
 }
 
 static const char *below(Decoder *decoder, const char *path, const char *key) {
-    return *path ? arena_printf(decoder->arena, "%s.%s", path, key) : key;
+    return *path ? arena_printf(decoder->scratch, "%s.%s", path, key) : key;
 }
 
 static bool parse_integer(const char *text, int64_t *out) {
@@ -127,7 +128,7 @@ bool schema_is_name(const char *text) {
 
 static const char *list_choices(Decoder *decoder, const char *const *choices) {
     const char *text = choices[0];
-    for (size_t i = 1; choices[i]; i++) text = arena_printf(decoder->arena, "%s, %s", text, choices[i]);
+    for (size_t i = 1; choices[i]; i++) text = arena_printf(decoder->scratch, "%s, %s", text, choices[i]);
     return text;
 }
 
@@ -259,7 +260,7 @@ static int decode_pairs(Decoder *decoder, const Node *node, const char *path, Pa
     PairList list = {ARENA_ARRAY(decoder->arena, node->count, Pair), node->count};
     Field item = {.type = FIELD_STRING};
     for (size_t i = 0; i < node->count; i++) {
-        list.items[i].key = node->entries[i].key;
+        list.items[i].key = arena_strdup(decoder->arena, node->entries[i].key);
         if (decode_scalar(decoder, &item, node->entries[i].value, below(decoder, path, node->entries[i].key),
                           &list.items[i].value) < 0)
             return -1;
@@ -277,7 +278,7 @@ static int decode_objects(Decoder *decoder, const Field *field, const Node *node
     ObjectList list = {arena_array(decoder->arena, node->count, field->schema->size), node->count};
     for (size_t i = 0; i < node->count; i++) {
         char *item = (char *)list.items + i * field->schema->size;
-        const char *where = arena_printf(decoder->arena, "%s[%zu]", path, i + 1);
+        const char *where = arena_printf(decoder->scratch, "%s[%zu]", path, i + 1);
         if (decode_object(decoder, field->schema, node->entries[i].value, where, item) < 0) return -1;
     }
     *out = list;
@@ -355,6 +356,7 @@ static int decode_object(Decoder *decoder, const Schema *schema, const Node *nod
 
 int schema_decode(const Schema *schema, Arena *arena, const char *file, const Node *node, void *out,
                   Error *error) {
-    Decoder decoder = {.arena = arena, .file = file, .error = error};
+    ARENA_AUTO scratch = arena_new();
+    Decoder decoder = {.arena = arena, .scratch = scratch, .file = file, .error = error};
     return decode_object(&decoder, schema, node, "", out);
 }

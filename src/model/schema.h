@@ -86,8 +86,8 @@ struct Schema {
         .field_count = sizeof(fields_) / sizeof *(fields_), .one_of = (one_of_)                              \
     }
 
-/* Decode `node` into the zeroed struct `out`. `file` begins each error: "FILE:LINE:COLUMN: ". ERROR_INVALID.
- */
+/* Decode `node` into the zeroed struct `out`, whose texts and lists are the arena's: nothing of `node` is
+ * needed afterwards. `file` begins each error: "FILE:LINE:COLUMN: ". ERROR_INVALID. */
 int schema_decode(const Schema *schema, Arena *arena, const char *file, const Node *node, void *out,
                   Error *error);
 

@@ -45,6 +45,7 @@ static int check_host(Controller *controller, ServerRequest *request, Access *ou
         return error_set(error, ERROR_REFUSED, "the certificate of %s has expired", host->name);
     if (is_revoked(controller, host->serial) || !fleet_is_joined(controller->fleet, host->name))
         return error_set(error, ERROR_REFUSED, "the host %s is not of this fleet any more", host->name);
+    server_request_is_known(request);
     memcpy(out->host, host->name, sizeof out->host);
     memcpy(out->serial, host->serial, sizeof out->serial);
     out->not_before_ms = host->not_before_ms;

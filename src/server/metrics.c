@@ -96,6 +96,9 @@ int metrics_write(Controller *controller, const ServerCounts *server, Buffer *ou
            controller->started_ms / 1000);
     single(out, "upkeep_journal_events_total", "counter", "Events in the journal.", counts.sequence);
     single(out, "upkeep_connections", "gauge", "Open connections.", server->connections);
+    single(out, "upkeep_connections_refused_total", "counter",
+           "Connections that were closed at once: too many of one address, of nobody who is known.",
+           (int64_t)server->refused);
     single(out, "upkeep_parked_requests", "gauge", "Requests and streams that wait.", server->parked);
     single(out, "upkeep_requests_total", "counter", "Requests since the start.", (int64_t)server->requests);
     write_hosts(controller->fleet, arena, now_ms, out);

@@ -20,6 +20,7 @@ enum {
     DESCRIPTORS_SPARE = 128, /* for everything that is no connection */
     SWALLOW_MAX = 1 << 20,   /* of a body that is too large, so that its sender reads our answer */
     BROKEN_MS = 100,
+    STRANGERS_SHARE = 4,      /* of all connections: one in so many is for the strangers of one address */
     HEADERS_MAX_LEAST = 2048, /* libmicrohttpd needs room to write its own */
 };
 
@@ -62,6 +63,7 @@ static void connection_begin(Server *server, struct MHD_Connection *mhd, void **
     server_shake_begin(connection);
     pthread_mutex_lock(&server->lock);
     server->connections++;
+    server_stranger_begin(connection);
     server_deadline_set(connection, server_now_ms() + server->limits.request_timeout_ms);
     if (server->stopping) shutdown(connection->fd, SHUT_RDWR);
     pthread_mutex_unlock(&server->lock);
@@ -72,6 +74,7 @@ static void connection_end(Server *server, ServerConnection *connection) {
     pthread_mutex_lock(&server->lock);
     assert(connection->phase == SERVER_RECEIVING);
     server->connections--;
+    server_stranger_end(connection);
     server_deadline_clear(connection);
     pthread_mutex_unlock(&server->lock);
     server_request_free(connection->request);
@@ -253,6 +256,7 @@ static void limits_settle(ServerLimits *limits) {
     if (!limits->connections) limits->connections = 65536;
     if (limits->connections > room) limits->connections = room;
     if (limits->connections < limits->threads) limits->connections = limits->threads;
+    if (!limits->strangers) limits->strangers = limits->connections / STRANGERS_SHARE;
     if (!limits->parked) limits->parked = 60000;
     if (!limits->body_max) limits->body_max = 1 << 20;
     if (!limits->bodies_max) limits->bodies_max = (size_t)256 << 20;
@@ -324,8 +328,8 @@ static struct MHD_Daemon *daemon_start(Server *server, const ServerSettings *set
     else
         tls[0].option = MHD_OPTION_END;
     return MHD_start_daemon(
-        flags, 0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_complaint, server,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)BACKLOG,
+        flags, 0, server_stranger_admit, server, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_complaint,
+        server, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_LISTEN_BACKLOG_SIZE, (unsigned)BACKLOG,
         MHD_OPTION_THREAD_POOL_SIZE, limits->threads, MHD_OPTION_CONNECTION_LIMIT, limits->connections,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, limits->per_address, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
         limits->headers_max, MHD_OPTION_CONNECTION_TIMEOUT,
@@ -340,6 +344,7 @@ static void server_free(Server *server) {
     if (server->wake_fd >= 0) close(server->wake_fd);
     pthread_mutex_destroy(&server->lock);
     pthread_cond_destroy(&server->calm);
+    text_map_free(server->origins); /* of connections, which have all ended */
     free(server->slots);
     free(server->heap);
     free(server);
@@ -354,6 +359,7 @@ static Server *server_new(const ServerSettings *settings) {
     server->handle = settings->handle;
     server->context = settings->context;
     server->epoll_fd = server->wake_fd = -1;
+    server->origins = text_map_new();
     pthread_mutex_init(&server->lock, NULL);
     pthread_condattr_init(&steady);
     pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
@@ -413,7 +419,7 @@ int server_port(const Server *server) { return server->port; }
 
 ServerCounts server_counts(Server *server) {
     pthread_mutex_lock(&server->lock);
-    ServerCounts counts = {server->connections, server->parked, server->requests};
+    ServerCounts counts = {server->connections, server->parked, server->requests, server->refused};
     pthread_mutex_unlock(&server->lock);
     return counts;
 }

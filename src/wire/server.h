@@ -23,6 +23,15 @@
  * characters, "..", "//", backslashes or encoded slashes, and requests whose length can be read in two ways,
  * get 400. libmicrohttpd's own refusals of broken syntax do not bear the headers of our answers.
  *
+ * Strangers: a connection is a stranger's until the handler says that it knows who is there
+ * (server_request_is_known). Beyond `limits.strangers` of one address (of IPv6: one /64) further ones are
+ * closed before they shake hands, counted, and the log names the address once. So one address never has all
+ * places. Hosts behind one address, a fleet behind NAT, are not what is limited: each is a stranger for its
+ * handshake and its first request, well below a second. When thousands come back at one moment those too many
+ * try again a little later, and find places that the others left by being known; whoever is known stays.
+ * Somebody at the very same address who holds all of its places can keep others there from coming anew, and
+ * nobody elsewhere.
+ *
  * Errors: ERROR_INVALID for settings that cannot be used, ERROR_SYSTEM when listening fails, ERROR_REFUSED
  * when there is no room to park. From the first start on the process ignores SIGPIPE.
  */
@@ -42,6 +51,7 @@ typedef struct ServerLimits { /* 0: the default */
     unsigned threads; /* 4; 2–64. Waking one parked request costs time by the number parked per thread */
     unsigned connections; /* 65536, and no more than the limit on descriptors leaves room for */
     unsigned per_address; /* connections of one client address; no limit */
+    unsigned strangers;   /* … of those who are not known yet: see below; a quarter of `connections` */
     unsigned parked;      /* 60000: parked requests and open streams together */
     size_t body_max;      /* 1 MiB */
     size_t bodies_max;    /* 256 MiB: of all requests together, while they come and are handled; then 503 */
@@ -75,6 +85,7 @@ enum { SERVER_GRACE_MS = 2000 };
 typedef struct ServerCounts {
     unsigned connections, parked;
     uint64_t requests; /* whole ones, since the start */
+    uint64_t refused;  /* connections of strangers, since then */
 } ServerCounts;
 ServerCounts server_counts(Server *server);
 
@@ -100,6 +111,9 @@ const Buffer *server_request_body(const ServerRequest *request);
 const ServerPeer *server_request_peer(const ServerRequest *request);
 /* The body as JSON; a new reference. ERROR_INVALID when it is none. */
 int server_request_json(const ServerRequest *request, json_t **out, Error *error);
+
+/* Whoever this connection is from is known, by more than an address: it is no stranger's any more. */
+void server_request_is_known(ServerRequest *request);
 
 /* Something to keep beside the connection, from one of its requests to the next: free()d with the connection,
  * or when another takes its place. NULL at first. */

@@ -25,6 +25,7 @@
  * held that these take.
  */
 #pragma once
+#include "base/text_map.h"
 #include "wire/server.h"
 #include <assert.h>
 #include <microhttpd.h>
@@ -51,6 +52,7 @@ typedef struct ServerHeader {
 } ServerHeader;
 
 typedef struct ServerConnection ServerConnection;
+typedef struct ServerOrigin ServerOrigin;
 struct ServerRequest {
     ServerConnection *connection;
     const char *method;
@@ -87,6 +89,8 @@ struct ServerConnection {
     size_t stream_sent;
     bool stream_ends, stream_broken;
 
+    ServerOrigin *origin; /* of a stranger; NULL: somebody who is known */
+
     void *kept;                         /* the handler's: server_request_keep() */
     struct gnutls_session_int *session; /* NULL: plain HTTP */
     bool peer_known;                    /* the certificate was looked at, once a connection */
@@ -115,7 +119,8 @@ struct Server {
     pthread_cond_t calm;  /* `busy` became 0 */
     bool stopping, timer_ends;
     unsigned connections, busy; /* busy: with a whole request */
-    uint64_t requests;
+    uint64_t requests, refused; /* refused: connections of strangers */
+    TextMap *origins;           /* of the strangers, by address */
 
     ServerSlot *slots;
     uint32_t slot_free; /* index + 1; 0: none */
@@ -150,6 +155,11 @@ ServerConnection *server_ticket_connection(Server *server, ServerTicket ticket);
 /* server_shake.c; go_on with the lock held */
 void server_shake_begin(ServerConnection *connection);
 void server_shake_go_on(ServerConnection *connection);
+
+/* server_stranger.c; begin and end with the lock held, admit takes it */
+enum MHD_Result server_stranger_admit(void *server, const struct sockaddr *from, socklen_t size);
+void server_stranger_begin(ServerConnection *connection);
+void server_stranger_end(ServerConnection *connection);
 
 /* server_timer.c */
 int server_timer_start(Server *server, Error *error);

@@ -7,9 +7,11 @@ import socket
 import threading
 import time
 
-from fleet_support import PIECE, contextlib, fleet_test, main, wait_for
+from fleet_support import PIECE, Fleet, contextlib, fleet_test, main, wait_for
 
 CROWD = 3000  # connections that say nothing, where the limit on descriptors allows
+FEW_FILES = 1200  # a controller with so few has some 250 connections for one address
+CROWD_SOURCES = [f"127.0.0.{i}" for i in range(101, 109)]  # one address alone may not have so many
 
 
 def serves(fleet, version):
@@ -165,12 +167,13 @@ def other_methods_are_not_taken(fleet):
 # ---- many, and slow
 
 @contextlib.contextmanager
-def crowd(fleet, count):
-    """So many connections at once, which say nothing."""
+def crowd(fleet, count, sources=("",)):
+    """So many connections at once, which say nothing, from these addresses in turn."""
     sockets = []
     try:
-        for _ in range(count):
-            sockets.append(socket.create_connection((fleet.address, fleet.port), timeout=60))
+        for i in range(count):
+            sockets.append(socket.create_connection((fleet.address, fleet.port), timeout=60,
+                                                    source_address=(sources[i % len(sources)], 0)))
         yield sockets
     finally:
         for one in sockets:
@@ -190,7 +193,7 @@ def room_for(count):
 def thousands_of_connections_that_ask_nothing_lock_nobody_out(fleet):
     fleet.install("1.0")
     count = room_for(CROWD)
-    with crowd(fleet, count) as sockets:
+    with crowd(fleet, count, CROWD_SOURCES) as sockets:
         print(f"# {len(sockets)} connections at once", flush=True)
         assert fleet.ask.get("/api/v1/status").json["connections"] >= count * 9 // 10
         serves(fleet, "2.0")
@@ -198,18 +201,40 @@ def thousands_of_connections_that_ask_nothing_lock_nobody_out(fleet):
     fleet.check()
 
 
+def is_closed(one):
+    one.settimeout(0.2)
+    try:
+        return one.recv(1) == b""
+    except TimeoutError:
+        return False
+    except OSError:
+        return True
+
+
+class SmallFleet(Fleet):
+    """Its controller may have few descriptors, and so few connections."""
+
+    def controller_before(self):
+        return ["prlimit", f"--nofile={FEW_FILES}:{FEW_FILES}", "--"]
+
+
+@fleet_test(hosts=2, kind=SmallFleet)
+def one_address_does_not_get_all_places(fleet):
+    fleet.install("1.0")
+    with crowd(fleet, FEW_FILES, ["127.0.0.77"]) as sockets:
+        wait_for(lambda: b"\nupkeep_connections_refused_total 0\n" not in fleet.ask.get("/metrics").body, "refusals")
+        taken = fleet.ask.get("/api/v1/status").json["connections"]
+        assert taken < FEW_FILES // 3, f"{taken} of {FEW_FILES}"
+        wait_for(lambda: all(is_closed(one) for one in sockets[-10:]), "the last of them to be closed")
+        serves(fleet, "2.0")
+    assert fleet.controller.text().count("connections.refused") == 1
+    fleet.check()
+
+
 @fleet_test(hosts=1)
 def connections_that_ask_nothing_are_closed_in_time(fleet):
     with crowd(fleet, 20) as sockets:
-        def closed(one):
-            one.settimeout(0.2)
-            try:
-                return one.recv(1) == b""
-            except TimeoutError:
-                return False
-            except OSError:
-                return True
-        wait_for(lambda: all(closed(one) for one in sockets), "them to be closed")
+        wait_for(lambda: all(is_closed(one) for one in sockets), "them to be closed")
     serves(fleet, "1.0")
 
 

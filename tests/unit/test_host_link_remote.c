@@ -2,6 +2,7 @@
 #include "base/json.h"
 #include "engine/host_link_remote.h"
 #include "support/test.h"
+#include <errno.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -275,6 +276,36 @@ static void test_a_host_without_an_order_may_be_silent(void **state) {
     assert_string_equal(says(room, 600000), "");
 }
 
+/* How many more of 60,000 bytes it may bring; `*number` is the last one taken. */
+static int bring_all(Room *room, int64_t *number, Error *error) {
+    char text[60000] = "";
+    memset(text, 'x', sizeof text - 1);
+    for (int taken = 0;; taken++, ++*number) {
+        json_t *said = report(*number + 1, "host.health", NULL);
+        json_set_text(json_object_get(said, "event"), "error", text);
+        if (bring(room, "a", said, error) < 0) return taken;
+        if (taken > 900) fail_msg("without end");
+    }
+}
+
+static void test_a_host_that_tells_without_end_is_made_to_wait(void **state) {
+    Room *room = *state;
+    Error error = {0};
+    int64_t number = 0;
+    int first = bring_all(room, &number, &error), throttled = 0;
+    assert_int_equal(error.kind, ERROR_REFUSED);
+    assert_int_equal(error.number, EDQUOT);
+    assert_int_equal(bring_all(room, &number, NULL), 0);
+    assert_int_equal(bring(room, "b", report(6, "host.health", NULL), NULL), 0); /* nobody else pays for it */
+    room->clock.now_ms += 60000;
+    int later = bring_all(room, &number, NULL);
+    for (json_t *event = NULL; *next(room, &event); json_decref(event))
+        throttled += strcmp(json_get_text(event, "type", ""), "host.throttled") == 0;
+    assert_in_range(first, 250, 300);
+    assert_in_range(later, 3, 6);
+    assert_int_equal(throttled, 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         in_room(test_an_order_waits_until_it_is_answered),
@@ -293,6 +324,7 @@ int main(void) {
         in_room(test_a_host_that_has_an_order_and_does_not_come_is_said_to_be_silent_once),
         in_room(test_a_host_that_asks_is_not_silent_and_may_fall_silent_again),
         in_room(test_a_host_without_an_order_may_be_silent),
+        in_room(test_a_host_that_tells_without_end_is_made_to_wait),
     };
     return cmocka_run_group_tests_name("host_link_remote", tests, NULL, NULL);
 }

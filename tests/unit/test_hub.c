@@ -250,7 +250,7 @@ static void test_streams_of_those_who_may_look_no_longer_end(void **state) {
     close(other);
     room_close(&room);
     assert_int_equal(ended, 1);
-    assert_null(strstr(first.data, "id: 1\n"));
+    assert_null(strstr(buffer_text(&first), "id: 1\n"));
     assert_int_equal(went_on, 1);
 }
 

@@ -286,6 +286,45 @@ static void test_an_address_has_no_more_connections_than_allowed(void **state) {
     assert_int_equal(ended, 0);
 }
 
+static int know(void *context, ServerRequest *request) {
+    if (strcmp(server_request_path(request), "/known") == 0) server_request_is_known(request);
+    return count(context, request);
+}
+
+#define STAY " HTTP/1.1\r\nHost: h\r\n\r\n"
+
+static void test_strangers_of_one_address_leave_places_for_others(void **state) {
+    (void)state;
+    Served served;
+    atomic_int calls = 0;
+    BUFFER_AUTO got = {0};
+    int fds[4];
+    served_start(&served, know, &calls, (ServerLimits){.strangers = 2});
+    for (int i = 0; i < 2; i++) fds[i] = raw_connect(served_port(&served));
+    EVENTUALLY(server_counts(served.server).connections == 2);
+    fds[2] = raw_connect(served_port(&served));
+    int ended = raw_read(fds[2], &got, NULL);
+    uint64_t refused = server_counts(served.server).refused;
+    raw_send(fds[0], "GET /known" STAY); /* who is known makes room for the next one */
+    raw_read(fds[0], &got, "\r\n\r\n");
+    raw_send(fds[0], "GET /known" STAY); /* and only once */
+    EVENTUALLY(atomic_load(&calls) == 2);
+    fds[3] = raw_connect(served_port(&served));
+    raw_send(fds[3], "GET /" STAY);
+    EVENTUALLY(atomic_load(&calls) == 3);
+    int more = raw_connect(served_port(&served));
+    int ended_too = raw_read(more, &got, NULL);
+    close(more);
+    for (int i = 0; i < 4; i++) close(fds[i]);
+    EVENTUALLY(server_counts(served.server).connections == 0);
+    int again = ask_status(&served, "GET /" REST "\r\n"); /* those who have gone do not count */
+    served_end(&served);
+    assert_int_equal(ended, 0);
+    assert_int_equal(ended_too, 0);
+    assert_int_equal(refused, 1);
+    assert_int_equal(again, 204);
+}
+
 static void test_a_request_cut_in_the_middle_is_dropped(void **state) {
     (void)state;
     static const char *const starts[] = {"PO", "POST / HTTP/1.1\r\nHo",
@@ -596,6 +635,7 @@ int main(void) {
         cmocka_unit_test(test_a_handshake_that_is_not_made_ends_at_the_deadline),
         cmocka_unit_test(test_half_a_handshake_keeps_no_thread_busy),
         cmocka_unit_test(test_an_address_has_no_more_connections_than_allowed),
+        cmocka_unit_test(test_strangers_of_one_address_leave_places_for_others),
         cmocka_unit_test(test_a_request_cut_in_the_middle_is_dropped),
         cmocka_unit_test(test_a_handler_that_fails_gives_500),
         cmocka_unit_test(test_one_connection_carries_many_requests),
