@@ -253,11 +253,14 @@ static int renew_in_time(Agent *agent, int64_t now_ms, Error *error) {
 static int do_chores(Agent *agent, Error *error) {
     int64_t now_ms = clock_steady_ms(clock_system());
     if (now_ms >= agent->renew_ms && renew_in_time(agent, now_ms, error) < 0) return -1;
-    if (now_ms >= agent->facts_ms) {
-        if (tell_facts(agent, error) < 0) return -1;
-        agent->facts_ms = now_ms + FACTS_EVERY_MS;
-    }
-    return 0;
+    if (now_ms < agent->facts_ms) return 0;
+    Error problem = {0};
+    int result = tell_facts(agent, &problem);
+    bool refused = result < 0 && problem.kind == ERROR_REFUSED && !courier_must_join(&problem);
+    if (refused) log_failure(LOG_LEVEL_WARNING, "facts.refused", &problem, NULL, NULL);
+    if (result == 0 || refused) agent->facts_ms = now_ms + FACTS_EVERY_MS; /* work does not wait for them */
+    if (error) *error = problem;
+    return result < 0 && !refused ? -1 : 0;
 }
 
 /* No longer than until the next chore that cannot wait. */

@@ -59,8 +59,8 @@ bool courier_must_join(const Error *error) { return error->number == UNKNOWN_HER
 /* What the controller says when it says no: {"error": text}. */
 static int refused(int status, const json_t *answer, const char *path, Error *error) {
     const char *why = json_get_text(answer, "error", NULL);
-    if (why)
-        error_set(error, ERROR_REFUSED, "the controller refuses: %s", why);
+    if (why) /* its own trouble passes; what it refuses it refuses again */
+        error_set(error, status >= 500 ? ERROR_SYSTEM : ERROR_REFUSED, "the controller refuses: %s", why);
     else
         error_set(error, ERROR_SYSTEM, "the controller answers %d to %.*s", status, (int)strcspn(path, "?"),
                   path);

@@ -190,26 +190,34 @@ typedef struct ControlledAgent {
     Home *home;
     pthread_t thread;
     atomic_bool stop;
+    size_t facts_size; /* of its facts, beside the usual ones */
     int result;
     Error error;
 } ControlledAgent;
 
 static inline json_t *controlled_facts(void *context) {
-    (void)context;
-    return json_pack("{s:s}", "kind", "test");
+    const ControlledAgent *agent = context;
+    BUFFER_AUTO more = {0};
+    for (size_t i = 0; i < agent->facts_size; i++) buffer_append(&more, "x", 1);
+    return json_pack("{s:s, s:o}", "kind", "test", "more", json_stringn(buffer_text(&more), more.size));
 }
 
 static inline void *controlled_be_agent(void *context) {
     ControlledAgent *agent = context;
-    AgentSpec spec = {.home = agent->home, .facts = controlled_facts, .stop = &agent->stop};
+    AgentSpec spec = {.home = agent->home, .facts = controlled_facts, .context = agent, .stop = &agent->stop};
     agent->result = agent_run(&spec, &agent->error);
     return NULL;
 }
 
+static inline void controlled_agent_begin_with(ControlledAgent *agent, const Controlled *controlled,
+                                               const char *host, size_t facts_size) {
+    *agent = (ControlledAgent){.home = controlled_home(controlled, host, true), .facts_size = facts_size};
+    assert_int_equal(pthread_create(&agent->thread, NULL, controlled_be_agent, agent), 0);
+}
+
 static inline void controlled_agent_begin(ControlledAgent *agent, const Controlled *controlled,
                                           const char *host) {
-    *agent = (ControlledAgent){.home = controlled_home(controlled, host, true)};
-    assert_int_equal(pthread_create(&agent->thread, NULL, controlled_be_agent, agent), 0);
+    controlled_agent_begin_with(agent, controlled, host, 0);
 }
 
 static inline void controlled_agent_end(ControlledAgent *agent) {

@@ -152,6 +152,19 @@ static void test_an_agent_that_has_not_joined_does_not_begin(void **state) {
     home_close(home);
 }
 
+static void test_an_agent_whose_facts_are_not_taken_works_all_the_same(void **state) {
+    enum { TOO_MUCH = 2 << 20 };
+    Room room;
+    room_open(&room, *state, true);
+    controlled_agent_begin_with(&room.agent, &room.controlled, "h", TOO_MUCH);
+    controlled_change(&room.controlled, "1.0", "", room.change);
+    AT_LAST(outcome(&room) != OUTCOME_NONE);
+    assert_int_equal(outcome(&room), OUTCOME_SUCCEEDED);
+    assert_int_equal(fleet_play_count(controlled_fleet(&room.controlled), "host.facts"), 0);
+    controlled_agent_end(&room.agent);
+    controlled_close(&room.controlled);
+}
+
 /* Its certificate is good for so short a time that it is due at once. */
 static void test_an_agent_renews_its_certificate(void **state) {
     Room room;
@@ -180,6 +193,7 @@ int main(void) {
         test_in_folder(test_a_host_that_trusts_no_key_refuses_and_the_change_is_undone),
         test_in_folder(test_agent_and_controller_may_be_started_again_in_the_middle),
         test_in_folder(test_an_agent_tells_its_facts),
+        test_in_folder(test_an_agent_whose_facts_are_not_taken_works_all_the_same),
         test_in_folder(test_a_token_joins_one_host_once),
         test_in_folder(test_a_controller_that_the_token_does_not_name_is_not_joined),
         test_in_folder(test_an_agent_that_has_not_joined_does_not_begin),
