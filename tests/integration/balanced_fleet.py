@@ -1,9 +1,8 @@
 """A fleet behind a real balancer, all of them on a network of their own."""
 import json
-import time
 import urllib.request
 
-from balancer import Client, Haproxy, Wrk
+from balancer import Haproxy, under_load
 from fleet_network import NetworkFleet, enter_network
 from fleet_support import Ports, contextlib, wait_for
 
@@ -56,11 +55,6 @@ class BalancedFleet(NetworkFleet):
     @contextlib.contextmanager
     def under_requests(self, *versions):
         """The same, whoever serves at the end."""
-        wrk = Wrk(self.site, self.balancer.port)
-        with Client(self.balancer.port) as client, wrk:
-            yield client
-            time.sleep(0.5)
-        print(f"# {len(client.answers)} requests on connections of their own, {wrk.counts['requests']} of wrk's", flush=True)
-        client.expect(*versions)
-        wrk.expect()
+        with under_load(self.site, self.balancer.port, *versions):
+            yield
         self.check()

@@ -1,4 +1,5 @@
 """HAProxy before the hosts of a test, and a client that sends requests to it without a pause."""
+import contextlib
 import json
 import shutil
 import signal
@@ -117,11 +118,11 @@ function done(summary)
 end
 """
 
-    def __init__(self, site, port):
+    def __init__(self, site, port, *words):
         program = find("wrk")
         script = site.folder / "pace.lua"
         script.write_text(self.SCRIPT)
-        self.words = [program, "-t1", f"-c{self.CONNECTIONS}", "-d1h", "--timeout", "10s", "-s", script,
+        self.words = [program, "-t1", f"-c{self.CONNECTIONS}", "-d1h", "--timeout", "10s", "-s", script, *words,
                       f"http://127.0.0.1:{port}/"]
         self.process, self.counts = None, None
 
@@ -140,4 +141,17 @@ end
 
     def expect(self):
         requests, failed = self.counts["requests"], {k: v for k, v in self.counts.items() if v and k != "requests"}
-        assert requests > 100 and not failed, f"wrk: {failed} of {requests} requests failed"
+        assert requests > 10 and not failed, f"wrk: {failed} of {requests} requests failed"
+
+
+@contextlib.contextmanager
+def under_load(site, port, *versions, words=()):
+    """Requests all the time, on connections of their own and on such that stay; none of them fails, and these
+    versions answered. `words`: for wrk."""
+    wrk = Wrk(site, port, *words)
+    with Client(port) as client, wrk:
+        yield
+        time.sleep(0.5)
+    print(f"# {len(client.answers)} requests on connections of their own, {wrk.counts['requests']} of wrk's", flush=True)
+    client.expect(*versions)
+    wrk.expect()
