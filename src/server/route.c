@@ -44,15 +44,15 @@ bool controller_route(size_t number, ControllerRoute *out) {
     return false;
 }
 
-/* NULL: no such path (*other false), or none with that method (*other true). */
+/* NULL: no such path (*others NULL), or none with that method (*others: those that it has). */
 static const Route *find(const char *method, const char *path, Arena *arena, const char **parameters,
-                         bool *other) {
-    *other = false;
+                         const char **others) {
+    *others = NULL;
     for (size_t t = 0; route_tables[t]; t++)
         for (const Route *route = route_tables[t]; route->method; route++) {
             if (!fits(route->pattern, path, arena, parameters)) continue;
             if (strcmp(route->method, method) == 0) return route;
-            *other = true;
+            *others = *others ? arena_printf(arena, "%s, %s", *others, route->method) : route->method;
         }
     return NULL;
 }
@@ -159,23 +159,23 @@ static int carry_out(RouteCall *call, const Route *route, Error *error) {
     return answer_error(call, call->access.status ? call->access.status : status_of(error), error);
 }
 
-static int answer_unknown(RouteCall *call, bool other_method) {
+static int answer_unknown(RouteCall *call, const char *other_methods) {
     Error error = {0};
+    if (other_methods) server_header(call->request, "Allow", other_methods);
     error_set(&error, ERROR_INVALID, "there is nothing here: %s", server_request_path(call->request));
-    return answer_error(call, other_method ? 405 : 404, &error);
+    return answer_error(call, other_methods ? 405 : 404, &error);
 }
 
 int route_handle(void *context, ServerRequest *request) {
     ARENA_AUTO arena = arena_new();
     RouteCall call = {.controller = context, .request = request, .arena = arena};
     Error error = {0};
-    bool other = false;
-    const char *path = server_request_path(request);
+    const char *path = server_request_path(request), *others = NULL;
     const Route *route = strlen(path) <= PATH_MAX_BYTES
-                             ? find(server_request_method(request), path, arena, call.parameters, &other)
+                             ? find(server_request_method(request), path, arena, call.parameters, &others)
                              : NULL;
     if (!route) {
-        answer_unknown(&call, strlen(path) <= PATH_MAX_BYTES && other);
+        answer_unknown(&call, others);
         return 0;
     }
     int status = carry_out(&call, route, &error);

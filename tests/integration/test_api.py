@@ -139,6 +139,7 @@ def ask_controller(api):
                                  ("GET", "/api/v1/hosts/a/b/c", 404), ("GET", "/api/v1/sign-in", 405)):
         answer = api.admin.ask(method, path, None, status)
         validate(answer.json, {"$ref": "#/components/schemas/Error"}, str(answer))
+    assert api.admin.ask("PATCH", "/api/v1/hosts/web1", None, 405).headers["Allow"] == "GET, DELETE"
 
 
 def ask_hosts(api):
