@@ -28,6 +28,7 @@ typedef struct Known {  /* of one host, beside what the auditor has seen */
     int64_t reports;    /* the number of its last in the journal */
     bool was_lost;      /* ever */
     bool really_passed; /* since its last switch was ordered */
+    bool exposed;       /* when it was looked at last */
     int64_t looked_ms, exposed_ms;
 } Known;
 

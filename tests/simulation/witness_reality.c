@@ -80,9 +80,9 @@ static void look_at_deadline(const Fleet *fleet, Known *known, const Machine *ma
     int64_t limit_ms = (int64_t)((double)fleet->plan->rollout.confirm_deadline_ms / machine->rate) + SLACK_MS;
     if (fleet->trouble.clock_set) limit_ms += CLOCK_SET_MS;
     known->looked_ms = fleet->now_ms;
-    known->exposed_ms = is_exposed(machine) ? known->exposed_ms + passed_ms
-                        : machine->on_new   ? known->exposed_ms
-                                            : 0;
+    if (!machine->on_new) known->exposed_ms = 0;
+    if (known->exposed) known->exposed_ms += passed_ms; /* all the while: what happens is looked at at once */
+    known->exposed = is_exposed(machine);
     if (known->exposed_ms > limit_ms)
         fleet_broken(fleet, "I6: %s stands on the new release, and nobody has confirmed it", machine->name);
 }
