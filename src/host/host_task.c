@@ -19,36 +19,21 @@ static void set_time(json_t *json, const char *key, int64_t time_ms) {
     json_set_text(json, key, time);
 }
 
-static json_t *part_to_json(const RestorePointPart *part) {
-    json_t *json = json_object(), *paths = json_array();
-    for (size_t i = 0; i < part->path_count; i++) json_array_append_new(paths, json_string(part->paths[i]));
-    json_object_set_new(json, "paths", paths);
-    json_set_text(json, "name", part->name);
-    json_set_integer(json, "files", (int64_t)part->file_count);
-    json_set_integer(json, "bytes", (int64_t)part->size_bytes);
-    return json;
-}
-
 static json_t *point_to_json(const RestorePoint *point, const char *store) {
     json_t *json = json_object(), *parts = json_array();
     uint64_t files = 0, bytes = 0;
     for (size_t i = 0; i < point->part_count; i++) {
-        json_array_append_new(parts, part_to_json(&point->parts[i]));
+        json_t *part = json_object();
+        restore_point_part_describe(&point->parts[i], part);
+        json_set_integer(part, "bytes", (int64_t)point->parts[i].size_bytes);
+        json_array_append_new(parts, part);
         files += point->parts[i].file_count;
         bytes += point->parts[i].size_bytes;
     }
-    json_set_text(json, "id", point->id);
-    json_set_text(json, "change", point->change);
-    json_set_text(json, "service", point->service);
-    json_set_text(json, "host", point->host);
-    json_set_text(json, "root", point->root);
-    json_set_text(json, "version", point->version);
-    json_set_text(json, "kind", restore_point_kind_name(point->kind));
+    restore_point_describe(point, json);
     json_set_text(json, "store", store);
-    set_time(json, "time", point->time_ms);
     json_set_integer(json, "files", (int64_t)files);
     json_set_integer(json, "bytes", (int64_t)bytes);
-    json_set_integer(json, "stored_bytes", (int64_t)point->stored_bytes);
     json_object_set_new(json, "parts", parts);
     if (point->proof.time_ms != 0) set_time(json, "proved", point->proof.time_ms);
     return json;

@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-import signal
 import subprocess
 import time
 
@@ -33,6 +32,11 @@ class Desk(Fleet):
         result = Result(words, done.returncode, done.stdout, done.stderr)
         assert status is None or result.status == status, f"exit {status} wanted\n{result}"
         return result
+
+    def begin_upkeep(self, verb, *words):
+        """The same, that goes on beside the test."""
+        return subprocess.Popen([PROGRAM, *verb.split(), *map(str, words)], cwd=self.desk, env=self.environment(),
+                                text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def write(self, document):
         path = self.desk / "plan.yaml"
@@ -114,8 +118,7 @@ def a_rollback_does_not_wait_for_a_host_that_says_nothing(desk):
     change = desk.upgrade("2.0", hosts=["web1"])
     desk.agents["web1"].kill()
     began = time.monotonic()
-    process = subprocess.Popen([PROGRAM, "rollback", change, "--yes"], cwd=desk.desk, env=desk.environment(), text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    process = desk.begin_upkeep("rollback", change, "--yes")
     wait_for(lambda: desk.happened(change, "order.given", order="rollback"), "the rollback's order")
     assert 10 < time.monotonic() - began < 60
     desk.start_agent("web1")
@@ -194,13 +197,17 @@ def viewers_and_approvers_may_ask_nothing_of_a_host(desk):
     assert not desk.happened(None, "task.asked")
 
 
+def asked_while_the_agent_is_away(desk):
+    desk.agents["web1"].kill()
+    process = desk.begin_upkeep("service stop", desk.root_of("web1"), "--host", "web1")
+    wait_for(lambda: desk.happened(None, "task.asked"), "the task")
+    return process
+
+
 @desk_test
 def a_task_is_done_although_its_agent_was_killed_and_started_again(desk):
     desk.install("1.0")
-    desk.agents["web1"].kill()
-    process = subprocess.Popen([PROGRAM, "service", "stop", str(desk.root_of("web1")), "--host", "web1"], cwd=desk.desk,
-                               env=desk.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    wait_for(lambda: desk.happened(None, "task.asked"), "the task")
+    process = asked_while_the_agent_is_away(desk)
     desk.start_agent("web1")
     assert "stopped" in process.communicate(timeout=120)[0] and process.returncode == 0
     assert served(desk.site.ports[0]) is None
@@ -209,10 +216,7 @@ def a_task_is_done_although_its_agent_was_killed_and_started_again(desk):
 @desk_test
 def a_controller_that_was_started_again_says_that_it_has_forgotten_a_task(desk):
     desk.install("1.0")
-    desk.agents["web1"].kill()
-    process = subprocess.Popen([PROGRAM, "service", "stop", str(desk.root_of("web1")), "--host", "web1"], cwd=desk.desk,
-                               env=desk.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    wait_for(lambda: desk.happened(None, "task.asked"), "the task")
+    process = asked_while_the_agent_is_away(desk)
     desk.controller.kill()
     desk.start_controller()
     out = process.communicate(timeout=120)[0]

@@ -25,6 +25,7 @@
 #include "host/restore_point/store.h"
 #include "package/progress.h"
 #include "package/tree.h"
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -84,6 +85,11 @@ static inline void restore_point_cleanup(RestorePoint **point) { restore_point_f
 #define RESTORE_POINT_AUTO __attribute__((cleanup(restore_point_cleanup), unused)) RestorePoint *
 /* NULL when it has no such part. */
 RestorePointPart *restore_point_part(const RestorePoint *point, const char *name);
+
+/* What it says of itself, in its file as to people: "id", "change", "service", "host", "root", "version",
+ * "kind", "time", "stored_bytes"; of a part "name", "paths", "files". */
+void restore_point_describe(const RestorePoint *point, json_t *json);
+void restore_point_part_describe(const RestorePointPart *part, json_t *json);
 
 typedef struct RestorePointSpec {
     const char *id;     /* NULL: one is made from time and chance */

@@ -45,13 +45,30 @@ static void set_time(json_t *object, const char *key, int64_t time_ms) {
     json_set_text(object, key, text);
 }
 
-static json_t *part_to_json(const RestorePointPart *part) {
-    json_t *json = json_object(), *paths = json_array();
+void restore_point_part_describe(const RestorePointPart *part, json_t *json) {
+    json_t *paths = json_array();
     for (size_t i = 0; i < part->path_count; i++) json_array_append_new(paths, json_string(part->paths[i]));
     json_object_set_new(json, "paths", paths);
     json_set_text(json, "name", part->name);
-    json_set_integer(json, "entries", (int64_t)part->entry_count);
     json_set_integer(json, "files", (int64_t)part->file_count);
+}
+
+void restore_point_describe(const RestorePoint *point, json_t *json) {
+    json_set_text(json, "id", point->id);
+    json_set_text(json, "change", point->change);
+    json_set_text(json, "service", point->service);
+    json_set_text(json, "host", point->host);
+    json_set_text(json, "root", point->root);
+    json_set_text(json, "version", point->version);
+    json_set_text(json, "kind", restore_point_kind_name(point->kind));
+    set_time(json, "time", point->time_ms);
+    json_set_integer(json, "stored_bytes", (int64_t)point->stored_bytes);
+}
+
+static json_t *part_to_json(const RestorePointPart *part) {
+    json_t *json = json_object();
+    restore_point_part_describe(part, json);
+    json_set_integer(json, "entries", (int64_t)part->entry_count);
     json_set_integer(json, "size", (int64_t)part->size_bytes);
     set_digest(json, "tree", &part->tree_digest);
     set_digest(json, "stamps", &part->stamps_digest);
@@ -65,16 +82,8 @@ char *restore_point_head_text(const RestorePoint *point) {
         json_array_append_new(parts, part_to_json(&point->parts[i]));
     json_object_set_new(json, "parts", parts);
     json_set_integer(json, "restore_point", FORMAT);
-    json_set_text(json, "id", point->id);
-    json_set_text(json, "change", point->change);
-    json_set_text(json, "service", point->service);
-    json_set_text(json, "host", point->host);
-    json_set_text(json, "root", point->root);
-    json_set_text(json, "version", point->version);
-    json_set_text(json, "kind", restore_point_kind_name(point->kind));
-    set_time(json, "time", point->time_ms);
+    restore_point_describe(point, json);
     json_set_integer(json, "stored_objects", (int64_t)point->stored_objects);
-    json_set_integer(json, "stored_bytes", (int64_t)point->stored_bytes);
     return json_text(json);
 }
 
