@@ -60,12 +60,17 @@ static void *carry_out(void *context) {
 
 /* ---- telling */
 
+/* It was reached, and nobody waits there. A host that is not known there just now may be again. */
+static bool is_unwanted(const Error *error) {
+    return error->kind == ERROR_REFUSED && !courier_must_join(error);
+}
+
 static int tell(Tasker *tasker, const char *id, const json_t *word, Error *error) {
     const TaskerSpec *spec = tasker->spec;
     if (!tasker->courier && courier_open(spec->home, spec->url, &tasker->stop, &tasker->courier, error) < 0)
         return -1;
     if (courier_task(tasker->courier, id, word, error) == 0) return 0;
-    if (error->kind == ERROR_REFUSED) return -1;
+    if (is_unwanted(error)) return -1;
     courier_free(tasker->courier);
     tasker->courier = NULL;
     return -1;
@@ -110,7 +115,7 @@ static void tell_end(Tasker *tasker, const char *id, const json_t *word) {
         Error error = {0};
         if (tell(tasker, id, word, &error) == 0) return;
         log_failure(LOG_LEVEL_WARNING, "task.trouble", &error, "task", id);
-        if (error.kind == ERROR_REFUSED) return;
+        if (is_unwanted(&error)) return;
         rest(tasker, courier_pause_ms(failures));
     }
 }

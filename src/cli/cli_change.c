@@ -192,7 +192,10 @@ static int check_steerable(const Steering *steering, const Rollout *rollout, Err
     return -1;
 }
 
-enum { LOSS_PATIENCE_MS = 15000 };
+enum {
+    LOSS_PATIENCE_MS = 15000,
+    LOSS_ASKED_MAX = 50, /* through a controller: enough to know what is at stake */
+};
 
 /* The hosts that were switched, and so have something to lose. In the arena; how many. */
 static size_t ask_losses(Arena *arena, const Rollout *rollout, Ask **out) {
@@ -242,8 +245,9 @@ static void show_loss(const Cli *cli, Arena *arena, const Rollout *rollout, bool
     wanted.keep_data = keep_data;
     Ask *asks;
     size_t count = ask_losses(arena, rollout, &asks);
-    ask_all(cli, asks, count, LOSS_PATIENCE_MS);
-    for (size_t i = 0; i < count; i++) {
+    size_t asked_count = cli->server && count > LOSS_ASKED_MAX ? LOSS_ASKED_MAX : count;
+    ask_all(cli, asks, asked_count, LOSS_PATIENCE_MS);
+    for (size_t i = 0; i < asked_count; i++) {
         const Ask *asked = &asks[i];
         const char *why = cli->language == LANGUAGE_ZH ? asked->error.zh : asked->error.en;
         if (asked->answer)
@@ -252,6 +256,8 @@ static void show_loss(const Cli *cli, Arena *arena, const Rollout *rollout, bool
             cli_print(cli, "  %-12s what would be lost is not known: %s\n", asked->host, why);
         json_decref(asked->answer);
     }
+    if (asked_count < count)
+        cli_print(cli, "  … %zu hosts more, which were not asked\n", count - asked_count);
 }
 
 static bool confirmed(Cli *cli, const Arguments *arguments) {
