@@ -19,6 +19,7 @@ int main(int count, char **words) {
         .about =
             TEXT("Upkeep carries a software upgrade from a signed package to a verified, archived change."),
         .state = "/var/lib/upkeep",
-        .verbs = verbs};
+        .verbs = verbs,
+        .remote = true};
     return cli_main(&program, count, words);
 }

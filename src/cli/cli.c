@@ -117,10 +117,11 @@ static int read_common(Cli *cli, Arena *arena, const Arguments *arguments, Error
 /* A controller that was named is meant; one that the environment names only where it can be. */
 static int read_server(Cli *cli, const CliVerb *verb, const Arguments *arguments, Error *error) {
     const char *named = arguments_get(arguments, "server", NULL), *usual = getenv("UPKEEP_SERVER");
-    if (named && !verb->remote)
+    bool remote = cli->program->remote && verb->remote;
+    if (named && !remote)
         return error_set(error, ERROR_INVALID, "“%s” is done here, without a controller: leave --server away",
                          verb->name);
-    cli->server = named ? named : verb->remote && usual && *usual ? usual : NULL;
+    cli->server = named ? named : remote && usual && *usual ? usual : NULL;
     return 0;
 }
 

@@ -18,6 +18,7 @@ typedef struct CliProgram {
     const char *about; /* one line; a message id */
     const char *state; /* its folder when run by root; others have $XDG_STATE_HOME/<its last name> */
     const CliVerb *const *verbs; /* NULL-ended list of tables, each ended by a zero row */
+    bool remote; /* it may ask a controller: others work where they are, whatever UPKEEP_SERVER says */
 } CliProgram;
 
 typedef struct Cli {

@@ -3,9 +3,11 @@
 #include "base/json.h"
 #include "base/quantity.h"
 #include "cli/drive.h"
+#include "cli/plan_show.h"
 #include "cli/remote.h"
 #include "cli/session.h"
 #include "package/package.h"
+#include "trust/trust.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,20 +77,6 @@ static size_t host_count(const json_t *answer) {
     return count;
 }
 
-static void print_stages(const Cli *cli, const json_t *answer) {
-    size_t index, number;
-    json_t *stage, *host;
-    json_array_foreach(json_object_get(answer, "stages"), index, stage) {
-        char soak[QUANTITY_TEXT_SIZE];
-        quantity_duration_text(json_get_integer(stage, "soak_ms", 0), soak);
-        cli_print(cli, "\nStage %zu: %s — %zu hosts, each batch watched for %s\n", index + 1,
-                  json_get_text(stage, "stage", ""), json_array_size(json_object_get(stage, "hosts")), soak);
-        json_array_foreach(json_object_get(stage, "hosts"), number, host) {
-            cli_print(cli, "  %s\n", json_string_value(host));
-        }
-    }
-}
-
 static void print_json(const json_t *answer) {
     JSON_AUTO row = json_deep_copy(answer);
     json_set_text(row, "type", "plan");
@@ -96,34 +84,89 @@ static void print_json(const json_t *answer) {
     printf("%s\n", text);
 }
 
-static int say_plan(Cli *cli, const char *file, bool checking) {
+/* What stands in the way of saying that all is in order: a package that nobody has verified. The controller
+ * has verified what was published; a file here is held against the plan's keys, where these are here as well.
+ */
+static int check_package(Cli *cli, Arena *arena, const char *file, const json_t *answer, Error *error) {
+    Plan *plan = NULL;
+    TRUST_AUTO trust = NULL;
+    PACKAGE_AUTO package = NULL;
+    if (json_object_get(answer, "package")) return 0;
+    if (session_plan_open(arena, file, &plan, error) < 0) return -1;
+    const PlanPackage *wanted = &plan->package;
+    if (trust_load(wanted->trust.items, wanted->trust.count, wanted->signatures, &trust, NULL) < 0) {
+        cli_print(
+            cli,
+            "The package is not published yet, and the plan's keys are not here: nobody has verified it.\n");
+        return 0;
+    }
+    if (package_open(wanted->file, trust, &package, error) < 0) return -1;
+    cli_print(cli, "The package is not published yet; its signatures are good.\n");
+    return 0;
+}
+
+int plan_remote_check(Cli *cli, const char *file) {
+    ARENA_AUTO arena = arena_new();
     JSON_AUTO answer = NULL;
     Error error = {0};
-    if (compile(cli, file, &answer, &error) < 0) return cli_fail(cli, &error);
+    if (compile(cli, file, &answer, &error) < 0 || check_package(cli, arena, file, answer, &error) < 0)
+        return cli_fail(cli, &error);
     if (cli->json) print_json(answer);
     cli_print(cli, "%s → %s, hosts: %zu\n", json_get_text(answer, "service", ""),
               json_get_text(answer, "version", ""), host_count(answer));
-    if (!checking) print_stages(cli, answer);
-    if (checking)
-        cli_print(
-            cli,
-            "The plan, its package and its hosts are in order. Each host checks itself while it prepares: "
-            "“upkeep run --prepare-only” stops after that.\n");
+    cli_print(
+        cli,
+        "The plan is in order, and its hosts are of this fleet. Each host checks itself while it prepares: "
+        "“upkeep run --prepare-only” stops after that.\n");
     return cli_result(cli, NULL, "succeeded", 0, NULL);
 }
 
-int plan_remote_check(Cli *cli, const char *file) { return say_plan(cli, file, true); }
-int plan_remote_show(Cli *cli, const char *file) { return say_plan(cli, file, false); }
+/* As the host has told. */
+static const char *current_there(void *context, const Plan *own, Arena *arena) {
+    size_t index, number;
+    const json_t *host, *release, *hosts = context;
+    json_array_foreach(hosts, index, host) {
+        if (strcmp(json_get_text(host, "name", ""), own->hosts.items[0].name) != 0) continue;
+        const json_t *releases = json_object_get(json_object_get(host, "facts"), "releases");
+        json_array_foreach(releases, number, release) {
+            if (strcmp(json_get_text(release, "root", ""), own->service.root) == 0)
+                return arena_strdup(arena, json_get_text(release, "version", ""));
+        }
+    }
+    return "";
+}
+
+static int show(Cli *cli, Arena *arena, const json_t *answer, Error *error) {
+    JSON_AUTO hosts = NULL;
+    Plan *plan = NULL;
+    if (plan_from_json(arena, json_object_get(answer, "plan"), &plan, error) < 0 ||
+        remote_call(cli, "GET", "/api/v1/hosts", NULL, &hosts, error) < 0)
+        return -1;
+    PlanShow shown = {.plan = plan,
+                      .version = json_get_text(answer, "version", ""),
+                      .current = current_there,
+                      .context = json_object_get(hosts, "hosts")};
+    plan_show(cli, arena, &shown);
+    return 0;
+}
+
+int plan_remote_show(Cli *cli, const char *file) {
+    ARENA_AUTO arena = arena_new();
+    JSON_AUTO answer = NULL;
+    Error error = {0};
+    if (compile(cli, file, &answer, &error) < 0 || (!cli->json && show(cli, arena, answer, &error) < 0))
+        return cli_fail(cli, &error);
+    if (cli->json) print_json(answer);
+    return cli_result(cli, NULL, "succeeded", 0, NULL);
+}
 
 /* ---- run */
 
-static int ask_person(Cli *cli, const char *file, Error *error) {
+static int ask_person(Cli *cli, Arena *arena, const char *file, Error *error) {
     JSON_AUTO answer = NULL;
     if (!cli->terminal || !isatty(STDIN_FILENO)) return 0;
     if (compile(cli, file, &answer, error) < 0) return -1;
-    cli_print(cli, "%s → %s, hosts: %zu\n", json_get_text(answer, "service", ""),
-              json_get_text(answer, "version", ""), host_count(answer));
-    print_stages(cli, answer);
+    if (show(cli, arena, answer, error) < 0) return -1;
     printf("\n%s", cli_text(cli, "Go ahead? [y/N] "));
     fflush(stdout);
     char reply[8] = "";
@@ -136,7 +179,7 @@ static int begin(Cli *cli, const Arguments *arguments, Arena *arena, const char 
     JSON_AUTO answer = NULL;
     const char *file = arguments->positional[0];
     if (make_body(cli, arena, file, true, &body, error) < 0) return -1;
-    if (!arguments_has(arguments, "yes") && ask_person(cli, file, error) < 0) return -1;
+    if (!arguments_has(arguments, "yes") && ask_person(cli, arena, file, error) < 0) return -1;
     json_set_bool(body, "prepare_only", arguments_has(arguments, "prepare-only"));
     if (remote_call(cli, "POST", "/api/v1/changes", body, &answer, error) < 0) return -1;
     *change = arena_strdup(arena, json_get_text(answer, "change", ""));

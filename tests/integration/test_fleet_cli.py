@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 
-from fleet_support import UPKEEPD, Fleet, fleet_test, main, served, wait_for
+from fleet_support import AGENT, UPKEEPD, Fleet, fleet_test, main, served, wait_for
 from support import PROGRAM, Result, contents_of
 
 
@@ -53,6 +53,16 @@ def desk_test(function=None, **options):
     return mark(function) if function else mark
 
 
+def tell_facts(desk, version, *names):
+    """These hosts say that they run it: facts are told when an agent starts, and every ten minutes."""
+    for name in names:
+        desk.agents[name].stop()
+        desk.start_agent(name)
+    for name in names:
+        wait_for(lambda: [r["version"] for r in (desk.host(name).get("facts") or {}).get("releases", [])] == [version],
+                 f"{name} to say that it runs {version}")
+
+
 # ---- a change, from its plan to its report
 
 @desk_test
@@ -60,8 +70,9 @@ def a_plan_is_checked_shown_simulated_run_and_reported(desk):
     file = desk.site.package("1.0")
     shutil.move(file, desk.desk)
     plan = desk.write(desk.document(desk.desk / file.name))
-    for verb in ("check", "show"):
-        desk.upkeep(verb, plan).says("service → 1.0, hosts: 2")
+    desk.upkeep("check", plan).says("service → 1.0, hosts: 2", "nobody has verified it", "its hosts are of this fleet")
+    desk.upkeep("show", plan).says("Stage 1: pilot", "web2", "this is the first installation", "current -> releases/1.0",
+                                   "What a rollback would do")
     desk.upkeep("simulate", plan).says("pilot", "rest")
     done = desk.upkeep("run", plan, "--yes").says("succeeded")
     change = re.search(r"CHG-\d+-\d+", done.out)[0]
@@ -76,6 +87,25 @@ def a_plan_is_checked_shown_simulated_run_and_reported(desk):
     desk.upkeep("journal export", "-o", "journal.txt")
     assert change in (desk.desk / "journal.txt").read_text()
     assert not (desk.desk / "state").exists(), "something was kept at the desk"
+
+
+@desk_test
+def a_package_that_somebody_else_signed_passes_no_check(desk):
+    plan = desk.write(desk.document(desk.site.package("1.0", keys=("stranger",))))
+    document = json.loads(plan.read_text())
+    document["package"]["file"] = str(next(desk.folder.glob("service-1.0*.upk")))
+    desk.write(document)
+    shutil.copy(desk.folder / "release.pub", desk.desk)
+    desk.upkeep("check", plan, status=None).says("sign")
+    assert desk.upkeep("check", plan, status=None).status != 0
+
+
+@desk_test
+def show_knows_what_a_host_runs_now(desk):
+    desk.install("1.0")
+    tell_facts(desk, "1.0", "web1", "web2")
+    plan = desk.write(desk.document(desk.package("2.0")))
+    desk.upkeep("show", plan).says("now          1.0", "as 1.0 was installed to be stopped")
 
 
 @desk_test
@@ -97,6 +127,50 @@ def a_change_is_steered(desk):
     desk.expect("1.0")
     desk.upkeep("resume", change, status=3).says("has ended")
     desk.upkeep("retry", change, "web2", status=3).says("has ended")
+
+
+@desk_test
+def what_was_only_prepared_is_resumed(desk):
+    plan = desk.write(desk.document(desk.package("1.0")))
+    done = desk.upkeep("run", plan, "--prepare-only", "--yes")
+    change = re.search(r"CHG-\d+-\d+", done.out)[0]
+    desk.expect(None)
+    desk.upkeep("resume", change).says("succeeded")
+    desk.expect("1.0")
+
+
+def held_by_one(desk):
+    """All but web2 are healthy; the rollout is held because of that one."""
+    desk.install("1.0")
+    (desk.root_of("web2") / "sick").touch()
+    document = desk.document(desk.package("2.0", "sick-when:sick"), stages=[{"name": "all", "soak": "200ms"}],
+                             on_failure="hold")
+    document["health"][0]["deadline"] = "2s"
+    change = desk.open(document)
+    wait_for(lambda: desk.look(change)["held"], "a person to be wanted")
+    desk.upkeep("status", change).says("held for a person")
+    return change
+
+
+@desk_test(hosts=3)
+def a_held_change_goes_on_without_a_skipped_host(desk):
+    change = held_by_one(desk)
+    desk.upkeep("skip", change, "web1", status=3).says("nothing is wrong with it")
+    desk.upkeep("skip", change, "web2", "--why", "its disk is full").says("left out", f"upkeep resume {change}")
+    desk.upkeep("resume", change).says("succeeded; 1 host was left out", "web2")
+    desk.expect("2.0", ["web1", "web3"])
+    desk.expect("1.0", ["web2"])
+
+
+@desk_test(hosts=3)
+def a_mended_host_is_tried_again(desk):
+    change = held_by_one(desk)
+    (desk.root_of("web2") / "sick").unlink()
+    desk.upkeep("retry", change, "web2").says("begins once more", f"upkeep resume {change}")
+    desk.upkeep("resume", change).says("succeeded").is_silent_on("left out")
+    desk.expect("2.0")
+    orders = [e["order"] for e in desk.events(change) if e["type"] == "order.given" and e["host"] == "web2"]
+    assert orders == ["prepare", "switch", "rollback", "prepare", "switch", "confirm", "commit"], orders
 
 
 # ---- what only hosts know
@@ -244,7 +318,26 @@ def packages_and_hosts_are_kept(desk):
     (desk.desk / "inventory.ini").write_text("[web]\nweb8 region=west\n")
     desk.upkeep("import", "inventory.ini").says("1 hosts read")
     desk.upkeep("hosts").says("web8", "described")
-    desk.upkeep("drift", "test", "production", status=None)
+
+
+@desk_test
+def two_environments_differ_until_they_have_the_same(desk):
+    for name, environment in (("web1", "test"), ("web2", "production")):
+        desk.upkeep("host describe", name, "--label", f"environment={environment}")
+    desk.upgrade("1.0", hosts=["web1"])
+    tell_facts(desk, "1.0", "web1")
+    desk.upkeep("drift", "test", "production", status=3).says("service", "1.0")
+    desk.upgrade("1.0", hosts=["web2"])
+    tell_facts(desk, "1.0", "web2")
+    desk.upkeep("drift", "test", "production").says("agree in everything")
+
+
+@desk_test(hosts=1)
+def what_is_done_on_a_host_is_done_there_whatever_the_environment_names(desk):
+    desk.install("1.0")
+    done = subprocess.run([AGENT, "service", "status", desk.root_of("web1"), "--state", desk.agent_state("web1")],
+                          env=desk.environment(), text=True, capture_output=True, timeout=60, check=True)
+    assert "1.0, running" in done.stdout, done
 
 
 @desk_test(hosts=1)

@@ -59,7 +59,7 @@ defaults
     timeout connect 2s
     timeout client 30s
     timeout server 30s
-    option redispatch
+    retries 0
 frontend front
     bind 127.0.0.1:$base
     default_backend web
@@ -188,7 +188,8 @@ title "Upgrade to $new under load — and kill the controller in the middle" "�
 start_load
 upkeep run upgrade.yaml --yes --lang $lang >upgrade.out 2>&1 &
 following=$!
-eventually 60 grep -q "switch the release\|切换版本" upgrade.out || true
+eventually 60 grep -q "switch the release\|切换版本" upgrade.out ||
+    bad "the pilot was not switched; see $room/upgrade.out" "试点主机没有切换，见 $room/upgrade.out"
 port=$(cat controller.port)
 kill -9 "$(cat controller.pid)"
 note "The controller was killed (kill -9) while the pilot was being switched; now it starts again." \
