@@ -65,6 +65,7 @@ static int refused(int status, const json_t *answer, const char *path, Error *er
         error_set(error, ERROR_SYSTEM, "the controller answers %d to %.*s", status, (int)strcspn(path, "?"),
                   path);
     if (error && status == 401) error->number = UNKNOWN_HERE;
+    if (error && status == 429) error->number = EDQUOT;
     return -1;
 }
 

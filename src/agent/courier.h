@@ -4,7 +4,8 @@
  * whoever reports have one each. What an errand says when it fails is for logs and for people; every failure
  * is the network's or the controller's, and the same errand may be tried again: all of them are idempotent.
  * ERROR_REFUSED is a controller that was reached and does not want
- * this now. courier_must_join() tells the one that will not mend itself: this host is no longer known there.
+ * this; with EDQUOT as its number, that does not want it so soon. courier_must_join() tells the one that will
+ * not mend itself: this host is no longer known there.
  *
  * A COURIER_PAUSE keeps a crowd from coming back all at once: it doubles from 1 s to 60 s, each time between
  * half and one and a half of that, as chance will have it.

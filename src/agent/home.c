@@ -152,6 +152,20 @@ int home_note_places(const Home *home, const char *root, const char *store, Erro
     return result;
 }
 
+/* ---- the task begun last */
+
+const char *home_task(const Home *home, Arena *arena) {
+    JSON_AUTO json = NULL;
+    if (read_json(home->dir, "task.json", &json, NULL) < 0) return "";
+    return arena_strdup(arena, json_get_text(json, "begun", ""));
+}
+
+int home_note_task(const Home *home, const char *id, Error *error) {
+    JSON_AUTO json = json_object();
+    json_set_text(json, "begun", id);
+    return replace_json(home->dir, "task.json", json, error);
+}
+
 /* ---- changes */
 
 bool home_is_change_name(const char *name) { return name && certificate_is_host_name(name); }

@@ -2,6 +2,7 @@
  *
  *   agent.json          where its controller is, and what it calls this host
  *   roots.json, stores.json   where services were installed, and where plans wanted restore points
+ *   task.json           the task that was begun last
  *   identity/           key and certificate (trust/identity.h)
  *   trust/NAME.pub      (trust/keyring.h) whose packages may be installed here: the host's own choice, no
  * controller's changes/ID/         change.json, what the controller said of a change; outbox, what is to be
@@ -47,6 +48,11 @@ StringList home_roots(const Home *home, Arena *arena);
 StringList home_stores(const Home *home, Arena *arena);
 /* `store`: NULL for the one here. */
 int home_note_places(const Home *home, const char *root, const char *store, Error *error);
+
+/* The task that this host began last and that changes it; durable before it begins, so that an agent that
+ * ended in the middle does not begin it a second time. In the arena; "": none. */
+const char *home_task(const Home *home, Arena *arena);
+int home_note_task(const Home *home, const char *id, Error *error);
 
 bool home_is_change_name(const char *name);
 /* The folder of a change, made when missing. Caller closes. */

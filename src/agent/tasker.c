@@ -14,6 +14,7 @@ enum { LOOK_MS = 50, TELL_EVERY_MS = 1000, KNOWN_MAX = 16, ANSWER_MAX = 900 << 1
 /* The one that is being done: by a thread of its own, while the tasker tells how far it is. */
 typedef struct Doing {
     Tasker *tasker;
+    const char *id;
     const json_t *task;
     json_t *result;
     Error error;
@@ -42,8 +43,17 @@ static void note_progress(void *context, uint64_t done, uint64_t total) {
     atomic_store(&doing->total, total);
 }
 
-static void *carry_out(void *context) {
-    Doing *doing = context;
+/* What changes the host is begun once: whoever was killed in the middle does not know how far it came, and
+ * people may have gone on from there. */
+static int begin(const Doing *doing, const Task *task, Arena *arena, Error *error) {
+    const Home *home = doing->tasker->spec->home;
+    if (!task_changes(task)) return 0;
+    if (strcmp(home_task(home, arena), doing->id) != 0) return home_note_task(home, doing->id, error);
+    error_set(error, ERROR_ATTENTION, "the agent ended while it was at this: how far it came is not known");
+    return error_hint(error, "look at the host, then ask once more");
+}
+
+static int do_task(Doing *doing, Error *error) {
     ARENA_AUTO arena = arena_new();
     const Home *home = doing->tasker->spec->home;
     StringList roots = home_roots(home, arena);
@@ -52,8 +62,13 @@ static void *carry_out(void *context) {
                          .now_ms = clock_wall_ms(clock_system()),
                          .wish = {note_progress, doing, &doing->tasker->stop}};
     Task task;
-    doing->failed = task_from_json(doing->task, &task, &doing->error) < 0 ||
-                    host_task(&spec, &task, &doing->result, &doing->error) < 0;
+    if (task_from_json(doing->task, &task, error) < 0 || begin(doing, &task, arena, error) < 0) return -1;
+    return host_task(&spec, &task, &doing->result, error);
+}
+
+static void *carry_out(void *context) {
+    Doing *doing = context;
+    doing->failed = do_task(doing, &doing->error) < 0;
     atomic_store(&doing->over, true);
     return NULL;
 }
@@ -177,7 +192,7 @@ static void note_answered(Tasker *tasker, const char *id) {
 
 static void do_one(Tasker *tasker, const json_t *item) {
     const char *id = json_get_text(item, "id", "");
-    Doing doing = {.tasker = tasker, .task = json_object_get(item, "task")};
+    Doing doing = {.tasker = tasker, .id = id, .task = json_object_get(item, "task")};
     int64_t told_ms = clock_steady_ms(clock_system());
     uint64_t told = 0;
     pthread_t thread;

@@ -1,9 +1,10 @@
 /* Tasker: carries out what is asked of this host outside of any change (model/task.h), one task after the
  * other, and tells the controller how far it is and how it ended.
  *
- * Nothing of it is kept: killed in the middle, the controller gives the task again as long as somebody may
- * wait for it, and doing it again does no harm. What a host will not do for a controller — write where no
- * service of its changes is — it refuses itself (host/host_task.h).
+ * The controller gives a task again until it has an answer. What only looks is done again by an agent that
+ * was killed in the middle; what changes the host is begun once, and then answered with what is known. What a
+ * host will not do for a controller — write where no service of its changes is — it refuses itself
+ * (host/host_task.h).
  *
  * Calling order: tasker_start → tasker_give, with every answer about work → tasker_stop. One thread calls;
  * the tasker has its own.

@@ -32,6 +32,7 @@ struct Worker {
     int failures;          /* of talking to the controller, in a row */
     int64_t not_before_ms; /* talk again */
     int64_t take_after_ms; /* what could not be taken: its host is busy, say */
+    bool noted;            /* its places, in the home */
     bool refused;          /* what it told last, by the controller: it wants to hear no more */
 };
 
@@ -72,8 +73,6 @@ static int read_document(Worker *worker, const json_t *document, Error *error) {
                                        .begun = json_get_bool(document, "begun", false),
                                        .settled = json_get_bool(document, "settled", false),
                                        .fetch = {fetch_package, &worker->fetch}};
-    home_note_places(worker->spec.home, plan->service.root, plan->restore_point.to,
-                     NULL); /* for facts and tasks */
     return make_own(worker, plan, error);
 }
 
@@ -162,12 +161,24 @@ static bool may_talk(const Worker *worker) {
     return clock_steady_ms(clock_system()) >= worker->not_before_ms;
 }
 
+/* Facts and tasks look there from now on: a document alone, whose package this host has not taken, opens no
+ * door. */
+static void note_places(Worker *worker) {
+    const Plan *plan = worker->host.plan;
+    if (worker->noted || !plan || host_has_staged(plan->service.root, worker->change) != 1) return;
+    Error error = {0};
+    worker->noted =
+        home_note_places(worker->spec.home, plan->service.root, plan->restore_point.to, &error) == 0;
+}
+
 static int talk(Worker *worker, Error *error) {
-    if (!assignment_has_reports(worker->assignment) || !may_talk(worker)) return 0;
+    if (!assignment_has_reports(worker->assignment)) return 0;
+    note_places(worker);
+    if (!may_talk(worker)) return 0;
     if (need_courier(worker, error) < 0) return -1;
     Error problem = {0};
     int result = assignment_exchange(worker->assignment, &problem);
-    worker->refused = result < 0 && problem.kind == ERROR_REFUSED;
+    worker->refused = result < 0 && problem.kind == ERROR_REFUSED && problem.number != EDQUOT;
     if (result < 0 && error) *error = problem;
     return result;
 }

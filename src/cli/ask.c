@@ -50,6 +50,9 @@ static int send(const Cli *cli, Ask *asked, Error *error) {
         error_set(error, ERROR_INVALID, "which host is meant?");
         return error_hint(error, "with --server, name it: --host NAME");
     }
+    if (asked->store)
+        return error_set(error, ERROR_INVALID,
+                         "--store is a folder of this machine; a host of a fleet knows its own");
     if (asprintf(&path, "/api/v1/hosts/%s/tasks", asked->host) < 0) abort();
     if (remote_call(cli, "POST", path, body, &answer, error) < 0) return -1;
     snprintf(asked->id, sizeof asked->id, "%s", json_get_text(answer, "task", ""));
@@ -74,24 +77,25 @@ static int look(const Cli *cli, Ask *asked, int64_t wait_ms, int64_t *revision, 
     return asked->answer || (strcmp(state, "failed") == 0 && json_get_error(answer, &asked->error));
 }
 
-/* A controller that is away for a moment is no reason to give up what a host is at. */
+/* It says that it knows nothing of it, or that we may not ask: trying again mends nothing. */
+static bool is_final(const Error *error) { return error->number == ENOENT || error->kind == ERROR_INVALID; }
+
+/* A controller that is away or busy for a moment is no reason to give up what a host is at. Each is looked at
+ * once at least: its answer may be there when the time is over. */
 static void collect(const Cli *cli, Ask *asked, int64_t until_ms) {
-    int64_t revision = 0, trouble_ms = 0;
-    for (int64_t now_ms; (now_ms = clock_steady_ms(clock_system())) < until_ms;) {
+    int64_t revision = 0, trouble_ms = 0, now_ms = clock_steady_ms(clock_system());
+    do {
         Error error = {0};
-        int64_t left_ms = until_ms - now_ms;
+        int64_t left_ms = until_ms > now_ms ? until_ms - now_ms : 0;
         int ended = look(cli, asked, left_ms < WAIT_MS ? left_ms : WAIT_MS, &revision, &error);
         if (ended > 0) return;
-        if (ended == 0) {
-            trouble_ms = 0;
-            asked->error = (Error){0};
-            continue;
-        }
-        if (!trouble_ms) trouble_ms = now_ms;
         asked->error = error;
-        if (error.kind != ERROR_SYSTEM || now_ms - trouble_ms > TROUBLE_MS) return;
-        clock_sleep_ms(PAUSE_MS);
-    }
+        if (ended == 0) trouble_ms = 0;
+        if (ended < 0 && !trouble_ms) trouble_ms = now_ms;
+        if (ended < 0 && (is_final(&error) || now_ms - trouble_ms > TROUBLE_MS)) return;
+        if (ended < 0) clock_sleep_ms(PAUSE_MS);
+        now_ms = clock_steady_ms(clock_system());
+    } while (now_ms < until_ms);
     if (asked->error.kind == ERROR_NONE)
         error_set(&asked->error, ERROR_REFUSED, "%s has not answered yet", asked->host);
 }

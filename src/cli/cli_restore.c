@@ -70,6 +70,7 @@ static int list_points(const Cli *cli, const Arguments *arguments, Error *error)
     json_array_foreach(points, index, point) { print_point(cli, point); }
     if (json_array_size(points) == 0) cli_print(cli, "There is no restore point in %s.\n", store_of(answer));
     uint64_t unreadable = count_of(answer, "unreadable");
+    if (json_get_error(json_object_get(answer, "unusable"), error)) return -1;
     if (unreadable == 0) return 0;
     error_set(error, ERROR_ATTENTION, "%zu restore points in %s cannot be read", (size_t)unreadable,
               store_of(answer));
@@ -111,6 +112,7 @@ static int check_store(const Cli *cli, const Arguments *arguments, Error *error)
               "%" PRIu64 " objects (%s) and %" PRIu64 " restore points were read: %" PRIu64 " problems.\n",
               count_of(answer, "objects"), size_of(answer, "bytes", size), count_of(answer, "points"),
               count_of(answer, "problems"));
+    if (json_get_error(json_object_get(answer, "unusable"), error)) return -1;
     if (count_of(answer, "problems") == 0) return 0;
     error_set(error, ERROR_ATTENTION, "the store %s is damaged", store_of(answer));
     return error_hint(error, "take new restore points: what is still on its host is stored again");
@@ -166,6 +168,7 @@ static int restore(const Cli *cli, const Arguments *arguments, json_t **out, Err
     print_counts(cli, counts);
     if (agree(cli, arguments, counts, error) < 0) return -1;
     asked.task.look = false;
+    if (!arguments_has(arguments, "yes")) asked.task.seen = json_get_text(counts, "seen", NULL);
     asked.answer = NULL;
     if (ask(cli, &asked, error) < 0) return -1;
     *out = asked.answer;

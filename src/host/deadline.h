@@ -2,8 +2,8 @@
  *
  * The ledger says until when, by the wall clock, because that outlives processes and reboots. Whoever waits
  * keeps one of these: it learns the moment once and then counts by the steady clock, so a wall clock that is
- * set meanwhile neither hurries a rollback nor delays it. A wall clock that lies when the moment is learnt — a
- * machine that came up in 1970 — delays it by the whole time that was given at most. Zero-initialise it.
+ * set meanwhile neither hurries a rollback nor delays it. A wall clock that lies when the moment is learnt —
+ * a machine that came up in 1970 — delays it by the whole time that was given at most. Zero-initialise it.
  */
 #pragma once
 #include "base/clock.h"

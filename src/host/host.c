@@ -387,6 +387,14 @@ static int check_kind(const Host *host, const Order *order, Error *error) {
                      order_kind_text(order->kind));
 }
 
+/* What stands between two versions is not to be taken for the new one, by an order that was on its way when
+ * its rollback began. */
+static int check_switched(const Host *host, const Order *order, Error *error) {
+    bool takes = order->kind == ORDER_CONFIRM || order->kind == ORDER_COMMIT || order->kind == ORDER_ADMIT;
+    if (host->live || !takes || !host->ledger.stopped || host->ledger.switched) return 0;
+    return error_set(error, ERROR_FAILED, "its rollback has begun: it goes back to the old version first");
+}
+
 int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Error *failure) {
     int result = 0;
     if (answered(host, order, &result, failure)) return result;
@@ -395,7 +403,8 @@ int host_carry_out(Host *host, const Order *order, const atomic_bool *cancel, Er
     if (host->ledger.rolled_back && order->kind != ORDER_ROLLBACK)
         return error_set(failure, ERROR_FAILED, "it heard no confirmation in time and rolled back by itself");
     if (host->ledger.rolled_back)
-        return 0;                      /* what people have written since must not be put back once more */
+        return 0; /* what people have written since must not be put back once more */
+    if (check_switched(host, order, failure) < 0) return -1;
     ledger_take(&host->ledger, order); /* forgets the steps of another order */
     stop_again(host, steps_of(order->kind));
     host->ledger.by_itself = order_is_by_itself(order->id);

@@ -96,6 +96,9 @@ Watch *host_watch(const Host *host, const atomic_bool *cancel);
  * that cannot be read. */
 int host_has_trace(const char *root, const char *change);
 
+/* Has that change installed a release there, so that the host took its package? 1, 0, or -1. */
+int host_has_staged(const char *root, const char *change);
+
 /* What putting the data back to the exact copy would set aside: files changed since, and when that copy was
  * taken. */
 typedef struct HostLoss {

@@ -58,6 +58,16 @@ int host_loss(const char *root, const char *change, HostLoss *out, Error *error)
     return result;
 }
 
+int host_has_staged(const char *root, const char *change) {
+    ARENA_AUTO arena = arena_new();
+    Ledger ledger;
+    Error error = {0};
+    if (find_ledger(arena, root, change, &ledger, &error) < 0) return error.number == ENOENT ? 0 : -1;
+    int staged = is_of(&ledger, change) && ledger.staged;
+    ledger_free(&ledger);
+    return staged;
+}
+
 int host_has_trace(const char *root, const char *change) {
     ARENA_AUTO arena = arena_new();
     Ledger ledger;

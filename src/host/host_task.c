@@ -48,46 +48,71 @@ static int no_store(const HostTaskSpec *spec, Error *error) {
     return -1;
 }
 
-static bool is_there(const char *path) { return access(path, F_OK) == 0; }
+static bool is_there(const char *path) {
+    FREE_AUTO char *format = file_join(path, "format");
+    return access(format, F_OK) == 0;
+}
+
+/* The next store that can be opened, from *i on. False: there is none. What could not be opened is kept. */
+static bool next_store(const HostTaskSpec *spec, size_t *i, Store **out, Error *unusable) {
+    while (*i < spec->stores.count) {
+        const char *path = spec->stores.items[(*i)++];
+        if (is_there(path) && store_open(path, out, unusable) == 0) return true;
+    }
+    return false;
+}
+
+/* Not a single one could be opened. */
+static int no_store_at_all(const HostTaskSpec *spec, const Error *unusable, Error *error) {
+    if (unusable->kind == ERROR_NONE) return no_store(spec, error);
+    if (error) *error = *unusable;
+    return -1;
+}
+
+static void note_unusable(json_t *json, const Error *unusable) {
+    if (unusable->kind == ERROR_NONE) return;
+    json_t *note = json_object();
+    json_set_error(note, unusable);
+    json_object_set_new(json, "unusable", note);
+}
 
 static int list_points(const HostTaskSpec *spec, const Task *task, json_t **answer, Error *error) {
     JSON_AUTO json = json_object();
     json_t *stores = json_array(), *points = json_array();
-    size_t unreadable = 0;
+    size_t unreadable = 0, i = 0;
+    Error unusable = {0};
     json_object_set_new(json, "stores", stores);
     json_object_set_new(json, "points", points);
-    for (size_t i = 0; i < spec->stores.count; i++) {
+    for (;;) {
         STORE_AUTO store = NULL;
         RESTORE_POINT_LIST_AUTO list = {0};
-        if (!is_there(spec->stores.items[i])) continue;
-        if (store_open(spec->stores.items[i], &store, error) < 0 ||
-            restore_point_list(store, task->service, task->host, &list, error) < 0)
-            return -1;
+        if (!next_store(spec, &i, &store, &unusable)) break;
+        if (restore_point_list(store, task->service, task->host, &list, error) < 0) return -1;
         json_array_append_new(stores, json_string(store_path(store)));
         for (size_t j = 0; j < list.count; j++)
             json_array_append_new(points, point_to_json(list.points[j], store_path(store)));
         unreadable += list.unreadable;
     }
-    if (json_array_size(stores) == 0) return no_store(spec, error);
+    if (json_array_size(stores) == 0) return no_store_at_all(spec, &unusable, error);
     json_set_integer(json, "unreadable", (int64_t)unreadable);
+    note_unusable(json, &unusable);
     *answer = pointer_take(&json);
     return 0;
 }
 
-/* The point of that id, and the store that has it. The caller frees both. */
+/* The point of that id, and the store that has it. The caller frees both. A damaged one is no reason to look
+ * on. */
 static int find_point(const HostTaskSpec *spec, const char *id, Store **store, RestorePoint **point,
                       Error *error) {
-    Error missing = {0};
-    no_store(spec, &missing);
-    for (size_t i = 0; i < spec->stores.count && missing.kind == ERROR_INVALID; i++) {
+    Error unusable = {0}, missing = {0};
+    for (size_t i = 0; missing.kind == ERROR_NONE || missing.kind == ERROR_INVALID;) {
         STORE_AUTO opened = NULL;
-        if (!is_there(spec->stores.items[i])) continue;
-        if (store_open(spec->stores.items[i], &opened, error) < 0) return -1;
-        if (restore_point_load(opened, id, point, &missing) < 0)
-            continue; /* a damaged one is no reason to look on */
+        if (!next_store(spec, &i, &opened, &unusable)) break;
+        if (restore_point_load(opened, id, point, &missing) < 0) continue;
         *store = pointer_take(&opened);
         return 0;
     }
+    if (missing.kind == ERROR_NONE) return no_store_at_all(spec, &unusable, error);
     if (error) *error = missing;
     return -1;
 }
@@ -114,12 +139,9 @@ static void keep_example(void *context, const Error *problem) {
         json_decref(json);
 }
 
-static int check_store(const char *path, json_t *json, json_t *examples, Error *error) {
-    STORE_AUTO store = NULL;
+static int check_store(Store *store, json_t *json, json_t *examples, Error *error) {
     RestorePointCheck counts = {0};
-    if (store_open(path, &store, error) < 0 ||
-        restore_point_fsck(store, keep_example, examples, &counts, error) < 0)
-        return -1;
+    if (restore_point_fsck(store, keep_example, examples, &counts, error) < 0) return -1;
     const struct {
         const char *key;
         uint64_t count;
@@ -136,12 +158,17 @@ static int check_store(const char *path, json_t *json, json_t *examples, Error *
 static int fsck(const HostTaskSpec *spec, json_t **answer, Error *error) {
     JSON_AUTO json = json_object();
     json_t *stores = json_array(), *examples = json_array();
+    size_t i = 0;
+    Error unusable = {0};
     json_object_set_new(json, "stores", stores);
     json_object_set_new(json, "examples", examples);
-    for (size_t i = 0; i < spec->stores.count; i++)
-        if (is_there(spec->stores.items[i]) && check_store(spec->stores.items[i], json, examples, error) < 0)
-            return -1;
-    if (json_array_size(stores) == 0) return no_store(spec, error);
+    for (;;) {
+        STORE_AUTO store = NULL;
+        if (!next_store(spec, &i, &store, &unusable)) break;
+        if (check_store(store, json, examples, error) < 0) return -1;
+    }
+    if (json_array_size(stores) == 0) return no_store_at_all(spec, &unusable, error);
+    note_unusable(json, &unusable);
     *answer = pointer_take(&json);
     return 0;
 }
@@ -180,24 +207,52 @@ static json_t *counts_to_json(const RestorePoint *point, const char *root, const
     return json;
 }
 
+/* What a look finds, by a name: whoever agreed to one may not mean another. */
+static void name_look(json_t *counts) {
+    char text[DIGEST_TEXT_SIZE];
+    Digest digest = json_digest(counts);
+    digest_to_text(&digest, text);
+    text[32] = '\0';
+    json_set_text(counts, "seen", text);
+}
+
+static int look(Store *store, RestorePoint *point, RestorePointApply options, json_t **answer, Error *error) {
+    RestoreCounts counts;
+    options.mode = RESTORE_LOOK;
+    if (restore_point_apply(store, point, &options, &counts, error) < 0) return -1;
+    *answer = counts_to_json(point, options.root, &counts);
+    name_look(*answer);
+    return 0;
+}
+
+static int check_seen(const Task *task, const json_t *now, Error *error) {
+    if (!task->seen || strcmp(task->seen, json_get_text(now, "seen", "")) == 0) return 0;
+    error_set(error, ERROR_REFUSED, "what is there has changed since it was looked at; nothing was touched");
+    return error_hint(error, "stop the service, then look once more");
+}
+
 static int restore(const HostTaskSpec *spec, const Task *task, json_t **answer, Error *error) {
     STORE_AUTO store = NULL;
     RESTORE_POINT_AUTO point = NULL;
+    JSON_AUTO now = NULL;
     FD_AUTO lock = -1;
     RestoreCounts counts;
     if (task->to && spec->roots)
         return error_set(error, ERROR_REFUSED, "restoring elsewhere is done on the host itself");
     if (find_point(spec, task->id, &store, &point, error) < 0) return -1;
-    const char *root = task->to ? task->to : point->root;
     bool is_part = task->only && restore_point_part(point, task->only);
     RestorePointApply options = {.part = is_part ? task->only : NULL,
                                  .only = is_part ? NULL : task->only,
-                                 .root = root,
-                                 .mode = task->look ? RESTORE_LOOK : RESTORE_EXACT,
+                                 .root = task->to ? task->to : point->root,
+                                 .mode = RESTORE_EXACT,
                                  .wish = spec->wish};
-    if (!task->to && (check_root(spec, root, error) < 0 || lock_root(root, &lock, error) < 0)) return -1;
+    if (!task->to && (check_root(spec, options.root, error) < 0 || lock_root(options.root, &lock, error) < 0))
+        return -1;
+    if (task->look) return look(store, point, options, answer, error);
+    if (task->seen && (look(store, point, options, &now, error) < 0 || check_seen(task, now, error) < 0))
+        return -1;
     if (restore_point_apply(store, point, &options, &counts, error) < 0) return -1;
-    *answer = counts_to_json(point, root, &counts);
+    *answer = counts_to_json(point, options.root, &counts);
     return 0;
 }
 

@@ -1,9 +1,11 @@
 /* HostTask: carrying out one task (model/task.h) on this host, outside of any change.
  *
- *   restore_points  {"stores": [path], "points": [{"id", "change", "service", …, "parts"}], "unreadable"}
+ *   restore_points  {"stores": [path], "points": [{"id", "change", "service", …, "parts"}], "unreadable",
+ *                   "unusable"? (why a store cannot be opened)}
  *   prove           the point, as above, with "restored_files" and "restored_bytes"
  *   fsck            {"stores", "objects", "bytes", "points", "problems", "examples": [{"error", "error_zh"}]}
- *   restore         {"restore_point", "change", "root", "proved", "written_files", "written_bytes", …}
+ *   restore         {"restore_point", "change", "root", "proved", "written_files", "written_bytes", …,
+ *                   "seen"? (of a look)}
  *   service         {"root", "version", "state", "pid"?}
  *   loss            {"files", "bytes", "since"?}
  *

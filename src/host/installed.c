@@ -15,8 +15,11 @@ static int check_settled(Arena *arena, int upkeep, Error *error) {
     bool open = at_it || (ledger.stopped && !ledger.switched && !ledger.committed && !ledger.rolled_back);
     if (open) {
         error_set(error, ERROR_REFUSED, "the change %s is not finished here", ledger.change);
-        error_hint(error, "finish it with “upkeep resume %s” or “upkeep abort %s”", ledger.change,
-                   ledger.change);
+        if (ledger.order.kind == ORDER_ROLLBACK)
+            error_hint(error, "finish it with “upkeep rollback %s”", ledger.change);
+        else
+            error_hint(error, "finish it with “upkeep resume %s” or “upkeep abort %s”", ledger.change,
+                       ledger.change);
     }
     ledger_free(&ledger);
     return open ? -1 : 0;

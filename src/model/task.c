@@ -25,6 +25,7 @@ static const Field fields[] = {
     {"id", offsetof(Task, id), BIT(TASK_PROVE) | BIT(TASK_RESTORE), BIT(TASK_PROVE) | BIT(TASK_RESTORE)},
     {"only", offsetof(Task, only), BIT(TASK_RESTORE), 0},
     {"to", offsetof(Task, to), BIT(TASK_RESTORE), 0},
+    {"seen", offsetof(Task, seen), BIT(TASK_RESTORE), 0},
     {"service", offsetof(Task, service), BIT(TASK_RESTORE_POINTS), 0},
     {"host", offsetof(Task, host), BIT(TASK_RESTORE_POINTS), 0},
     {"root", offsetof(Task, root), BIT(TASK_SERVICE) | BIT(TASK_LOSS), BIT(TASK_SERVICE) | BIT(TASK_LOSS)},
@@ -62,6 +63,13 @@ static const Field *find_field(const char *key) {
     return NULL;
 }
 
+/* It will be read on terminals. U+0080 to U+009F are written C2 80 to C2 9F. */
+static bool has_controls(const char *text) {
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++)
+        if (*at < ' ' || *at == 0x7f || (*at == 0xc2 && at[1] < 0xa0)) return true;
+    return false;
+}
+
 static int read_member(Task *task, const char *key, const json_t *value, Error *error) {
     const Field *field = find_field(key);
     if (strcmp(key, "kind") == 0) return 0;
@@ -74,9 +82,8 @@ static int read_member(Task *task, const char *key, const json_t *value, Error *
     size_t length = json_is_string(value) ? json_string_length(value) : 0;
     if (length == 0 || length > TASK_TEXT_MAX)
         return error_set(error, ERROR_INVALID, "“%s” must be a text of 1 to %d bytes", key, TASK_TEXT_MAX);
-    for (const char *at = json_string_value(value); *at; at++)
-        if ((unsigned char)*at < ' ' || *at == 0x7f) /* it will be read on terminals */
-            return error_set(error, ERROR_INVALID, "“%s” must have no control characters", key);
+    if (has_controls(json_string_value(value)))
+        return error_set(error, ERROR_INVALID, "“%s” must have no control characters", key);
     *text_of(task, field) = json_string_value(value);
     return 0;
 }

@@ -1,7 +1,8 @@
 /* Task: what a person asks of one host outside of any change — to look at its restore points, to put files
  * back, to start or stop its service. Here a command line carries it out, with a controller the host's agent.
  *
- * Delivered at least once, and harmless when it is done twice. As JSON: {"kind": "restore", "id": …, …}.
+ * Delivered at least once; what changes a host (task_changes()) is begun once by whoever carries it out. As
+ * JSON: {"kind": "restore", "id": …, …}.
  */
 #pragma once
 #include "base/error.h"
@@ -12,9 +13,10 @@ typedef enum TaskKind {
     TASK_RESTORE_POINTS, /* list them; `service`, `host`: only those */
     TASK_PROVE,          /* restore all of the restore point `id` to a scratch folder, and compare */
     TASK_FSCK,           /* read every object and every restore point */
-    TASK_RESTORE,        /* put back the restore point `id`: `only` a part or path, `to` another folder */
-    TASK_SERVICE,        /* the installed service in `root`: `action` */
-    TASK_LOSS,           /* what a rollback of `change` in `root` to the exact copy would set aside */
+    TASK_RESTORE, /* put back the restore point `id`: `only` a part or path, `to` another folder; `seen`: only
+                     if a look still finds what that look found */
+    TASK_SERVICE, /* the installed service in `root`: `action` */
+    TASK_LOSS,    /* what a rollback of `change` in `root` to the exact copy would set aside */
 } TaskKind;
 enum { TASK_KINDS = 6, TASK_ID_SIZE = 33, TASK_TEXT_MAX = 4096 };
 
@@ -22,7 +24,7 @@ const char *task_kind_text(TaskKind kind); /* "restore_points" …: in JSON and 
 
 typedef struct Task { /* what a kind does not know is NULL */
     TaskKind kind;
-    const char *id, *only, *to, *service, *host, *root, *action, *change;
+    const char *id, *only, *to, *seen, *service, *host, *root, *action, *change;
     bool look; /* RESTORE: only count what it would do */
 } Task;
 

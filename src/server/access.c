@@ -92,6 +92,7 @@ static int check_person(Controller *controller, ServerRequest *request, Right ri
     out->status = 403;
     if (!role_may(out->person.role, right))
         return error_set(error, ERROR_REFUSED, "your role, %s, may not do that", role_name(out->person.role));
+    server_request_is_known(request);
     return 0;
 }
 

@@ -81,6 +81,9 @@ typedef struct FleetTask {
 } FleetTask;
 /* Ask it: the host's poll carries it off. ENOENT in error->number: there is no such host. */
 int fleet_ask(Fleet *fleet, const FleetTask *asked, char id[static TASK_ID_SIZE], Error *error);
+/* The host has the last answer about work; it is out of the fleet. */
+void fleet_tasks_arrived(Fleet *fleet, const char *host);
+void fleet_tasks_drop(Fleet *fleet, const char *host);
 /* How it stands: task_board_look(). A new reference; NULL: it is not known here (any more). */
 json_t *fleet_task(Fleet *fleet, const char *host, const char *id);
 /* A parked look at it: answer it as soon as there is something newer than `revision`. */

@@ -46,7 +46,7 @@ json_t *fleet_work(Fleet *fleet, const char *host) {
     pthread_rwlock_unlock(&fleet->courses_lock);
     json_object_set_new(answer, "work", work);
     json_object_set_new(answer, "changes", changes);
-    json_t *tasks = task_board_take(fleet->tasks, host);
+    json_t *tasks = task_board_offer(fleet->tasks, host);
     if (tasks) json_object_set_new(answer, "tasks", tasks);
     name_answer(answer);
     return answer;

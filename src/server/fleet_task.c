@@ -26,7 +26,12 @@ static int write_ended(Fleet *fleet, const char *host, const char *id, const jso
     json_set_text(event, "type", "task.ended");
     json_set_text(event, "host", host);
     json_set_text(event, "task", id);
-    json_set_text(event, "error", json_get_text(word, "error", NULL));
+    const char *problem = json_get_text(word, "error", NULL);
+    if (problem) {
+        char text[RESULT_MAX];
+        snprintf(text, sizeof text, "%s", problem);
+        json_set_text(event, "error", text);
+    }
     if (result && json_dumpb(result, NULL, 0, JSON_COMPACT) <= RESULT_MAX)
         json_object_set(event, "result", result);
     return fleet_write(fleet, event, error);
@@ -47,6 +52,10 @@ int fleet_ask(Fleet *fleet, const FleetTask *asked, char id[static TASK_ID_SIZE]
     fleet_wake(fleet, asked->host);
     return 0;
 }
+
+void fleet_tasks_arrived(Fleet *fleet, const char *host) { task_board_arrived(fleet->tasks, host); }
+
+void fleet_tasks_drop(Fleet *fleet, const char *host) { task_board_drop(fleet->tasks, host); }
 
 json_t *fleet_task(Fleet *fleet, const char *host, const char *id) {
     return task_board_look(fleet->tasks, host, id);

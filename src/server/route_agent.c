@@ -132,7 +132,9 @@ static int give_work(RouteCall *call, Error *error) {
     ServerTicket ticket;
     if (route_number(call, "wait_ms", 0, &wait_ms, error) < 0) return -1;
     JSON_AUTO work = fleet_work(fleet, call->access.host);
-    if (wait_ms == 0 || !seen || strcmp(json_get_text(work, "seen", ""), seen) != 0) {
+    bool is_news = !seen || strcmp(json_get_text(work, "seen", ""), seen) != 0;
+    if (!is_news) fleet_tasks_arrived(fleet, call->access.host);
+    if (wait_ms == 0 || is_news) {
         route_answer(call, 200, json_incref(work));
         return 0;
     }

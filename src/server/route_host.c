@@ -183,7 +183,9 @@ static int revoke_host(RouteCall *call, Error *error) {
     if (!known) return no_host(call->parameters[0], error);
     json_t *event = event_of(call, "host.revoked", call->parameters[0]);
     json_set_text(event, "why", json_get_text(body, "why", NULL));
-    if (fleet_write(fleet, event, error) < 0 || fleet_read(fleet, 0, "", note_serial, &revoking, error) < 0 ||
+    if (fleet_write(fleet, event, error) < 0) return -1;
+    fleet_tasks_drop(fleet, revoking.host);
+    if (fleet_read(fleet, 0, "", note_serial, &revoking, error) < 0 ||
         revoke_serials(call->controller, &revoking, error) < 0)
         return -1;
     return answer_host(call);

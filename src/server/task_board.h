@@ -1,12 +1,16 @@
 /* TaskBoard: what people have asked of single hosts (model/task.h), until they have read the answer.
  *
- *   waiting ── the host's poll carries it off ──▶ running ── the host tells ──▶ done, failed
- *      └─ nobody came for it within TASK_BOARD_WAIT_MS ──▶ failed: nothing was done
+ *   waiting ── a poll takes it along ──▶ offered ── the host's next poll says so, or the host tells ──▶
+ * running │                                    │                                       └─ the host tells ──▶
+ * done, failed └── TASK_BOARD_WAIT_MS without ──────┴──▶ failed: nobody came for it; it is not known whether
+ * it arrived
  *
- * Only in memory: a controller that is started again has forgotten them, says so to whoever asks, and a host
- * that comes with the answer is told that nobody waits for it. What a task changes on a host is journaled by
- * server/fleet_task.c. Places are few; what has ended gives way first, the oldest before others, then what
- * nobody has heard of for a day. Tickets are kept, whoever takes them out answers them. Any thread.
+ * What was given up is given to nobody any more, so a host that comes back hours later does not do what
+ * nobody wants any more. Only in memory: a controller that is started again has forgotten them, says so to
+ * whoever asks, and a host that comes with the answer is told that nobody waits for it. What a task changes
+ * on a host is journaled by server/fleet_task.c. Places are few: what has ended goes after
+ * TASK_BOARD_KEEP_MS, or gives way, the oldest first, then what nobody has heard of for a day. Tickets are
+ * kept, whoever takes them out answers them. Any thread.
  */
 #pragma once
 #include "base/clock.h"
@@ -22,6 +26,7 @@ enum {
     TASK_BOARD_PLACES = 256,
     TASK_BOARD_HOST_MAX = 8, /* of one host at one time */
     TASK_BOARD_WAIT_MS = 60 * 1000,
+    TASK_BOARD_KEEP_MS = 10 * 60 * 1000,
     TASK_BOARD_SILENT_MS = 24 * 60 * 60 * 1000,
     TASK_BOARD_WORD_MAX = 1 << 20, /* bytes of JSON that a host may tell of a task */
 };
@@ -37,14 +42,18 @@ int task_board_add(TaskBoard *board, const char *host, const json_t *task, char 
 void task_board_open(TaskBoard *board, const char *id);
 void task_board_remove(TaskBoard *board, const char *id);
 
-/* What the host is to do: [{"id", "task"}], a new reference; NULL: nothing. It counts as carried off. */
-json_t *task_board_take(TaskBoard *board, const char *host);
+/* What the host is to do: [{"id", "task"}], a new reference; NULL: nothing. It is offered to it. */
+json_t *task_board_offer(TaskBoard *board, const char *host);
+/* What was offered to it has arrived there. */
+void task_board_arrived(TaskBoard *board, const char *host);
+/* The host is out: what it was asked for has failed. */
+void task_board_drop(TaskBoard *board, const char *host);
 
 /* What a host tells: {"state": "running", "done", "total"} or {"state": "done", "result": object} or
  * {"state": "failed", "error", "error_zh", "kind"}. Of strangers: made harmless in place, or ERROR_INVALID.
  */
 int task_board_check(json_t *word, bool *is_last, Error *error);
-/* Is it under way, and will it have changed the host when it ends? */
+/* Is it under way, or given up without knowing, and will it have changed the host when it ends? */
 bool task_board_expects(TaskBoard *board, const char *host, const char *id);
 /* Takes over `word`, which was checked. Said once more after the end it is taken without effect. *ticket: of
  * who waits for it; 0: nobody. ENOENT in error->number: it is not known here. */

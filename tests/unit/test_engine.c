@@ -226,6 +226,37 @@ static void test_a_guard_looks_once_more_when_it_has_the_lock(void **state) {
     arena_free(arena);
 }
 
+/* Its guard began, and failed half way; then the confirmation comes that was on its way. */
+static void test_a_host_whose_rollback_has_begun_is_not_confirmed(void **state) {
+    JOURNAL_AUTO journal = journal_memory_new();
+    Host *host = NULL;
+    Ledger ledger;
+    Error failure = {0};
+    sample_pack_version(*state, "1.0", true);
+    expect(*state, journal, "1.0", OUTCOME_SUCCEEDED);
+    SampleRun run = sample_run_open(*state, journal, "1.0", "");
+    FD_AUTO upkeep = openat(((TestFolder *)*state)->fd, "root/.upkeep", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_done(ledger_load(run.arena, upkeep, &ledger, error));
+    ledger_begin(&ledger, run.change, "1.0", "1.0");
+    ledger.stopped = ledger.started = true;
+    assert_done(ledger_save(&ledger, error));
+    ledger_free(&ledger);
+    HostSpec spec = {.plan = host_plan(&run, "1.0"),
+                     .change = run.change,
+                     .version = "1.0",
+                     .store = "/nowhere",
+                     .clock = clock_system()};
+    assert_done(host_open(&spec, &host, error));
+    const Order confirm = {.id = "C/h/2", .kind = ORDER_CONFIRM};
+    assert_int_equal(host_carry_out(host, &confirm, NULL, &failure), -1);
+    assert_int_equal(failure.kind, ERROR_FAILED);
+    host_close(host);
+    assert_done(ledger_load(run.arena, upkeep, &ledger, error));
+    assert_false(ledger.confirmed);
+    ledger_free(&ledger);
+    sample_run_close(&run);
+}
+
 static void test_a_guard_that_does_not_wake_is_an_error(void **state) {
     const TestFolder *folder = *state;
     static const char *const nobody[] = {"/bin/false", NULL};
@@ -246,6 +277,7 @@ int main(void) {
         test_in_folder(test_a_watch_ends_when_what_it_watches_stays_sick),
         test_in_folder(test_a_guard_has_nothing_to_do_where_nothing_is_armed),
         test_in_folder(test_a_guard_looks_once_more_when_it_has_the_lock),
+        test_in_folder(test_a_host_whose_rollback_has_begun_is_not_confirmed),
         test_in_folder(test_a_guard_that_does_not_wake_is_an_error),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);

@@ -59,6 +59,43 @@ static void test_looking_at_a_restore_touches_nothing_and_restoring_does(void **
     assert_settings(room, "module.exports = {}\n");
 }
 
+static void test_what_changed_since_it_was_looked_at_is_not_restored(void **state) {
+    Room *room = *state;
+    Error error;
+    Task task = {.kind = TASK_RESTORE, .id = "one", .only = "config", .look = true};
+    restore_point_free(take(room, "one", RESTORE_POINT_FINAL));
+    sample_text(room->root, "shared/settings.js", "changed\n");
+    JSON_AUTO look = do_task(room, &task, &error);
+    task.look = false;
+    task.seen = json_get_text(look, "seen", NULL);
+    assert_non_null(task.seen);
+    sample_text(room->root, "shared/settings.js", "changed once more\n");
+    assert_null(do_task(room, &task, &error));
+    assert_int_equal(error.kind, ERROR_REFUSED);
+    assert_settings(room, "changed once more\n");
+    sample_text(room->root, "shared/settings.js", "changed\n");
+    JSON_AUTO done = do_task(room, &task, &error);
+    assert_non_null(done);
+    assert_settings(room, "module.exports = {}\n");
+}
+
+static void test_a_store_that_cannot_be_opened_hides_no_other(void **state) {
+    Room *room = *state;
+    json_t *answer = NULL;
+    Error error = {0};
+    char broken[96];
+    restore_point_free(take(room, "one", RESTORE_POINT_FINAL));
+    snprintf(broken, sizeof broken, "%s/broken", room->folder->path);
+    assert_int_equal(mkdir(broken, 0700), 0);
+    sample_text(room->folder->fd, "broken/format", "of another program\n");
+    const char *stores[] = {broken, room->store_path};
+    HostTaskSpec spec = {.stores = {stores, 2}};
+    assert_int_equal(host_task(&spec, &(Task){.kind = TASK_RESTORE_POINTS}, &answer, &error), 0);
+    assert_int_equal(json_array_size(json_object_get(answer, "points")), 1);
+    assert_true(json_get_error(json_object_get(answer, "unusable"), &error));
+    json_decref(answer);
+}
+
 static void test_a_restore_waits_for_no_upgrade_but_is_refused(void **state) {
     Room *room = *state;
     Error error;
@@ -112,6 +149,8 @@ int main(void) {
         in_room(test_points_are_listed_with_the_store_they_stand_in),
         in_room(test_a_point_is_proved_by_its_id),
         in_room(test_looking_at_a_restore_touches_nothing_and_restoring_does),
+        in_room(test_what_changed_since_it_was_looked_at_is_not_restored),
+        in_room(test_a_store_that_cannot_be_opened_hides_no_other),
         in_room(test_a_restore_waits_for_no_upgrade_but_is_refused),
         in_room(test_nothing_is_done_where_no_change_was),
         in_room(test_a_damaged_object_is_a_problem_with_an_example),

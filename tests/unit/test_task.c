@@ -57,6 +57,7 @@ static void test_texts_that_are_none_are_refused(void **state) {
     assert_refused("{\"kind\": \"prove\", \"id\": 7}", "must be a text");
     assert_refused("{\"kind\": \"prove\", \"id\": \"\"}", "must be a text");
     assert_refused("{\"kind\": \"prove\", \"id\": \"a\\u001b[2J\"}", "control characters");
+    assert_refused("{\"kind\": \"prove\", \"id\": \"a\\u009b2J\"}", "control characters");
     char text[TASK_TEXT_MAX + 64] = "{\"kind\": \"prove\", \"id\": \"";
     size_t length = strlen(text);
     memset(text + length, 'x', TASK_TEXT_MAX + 1);

@@ -43,7 +43,8 @@ static void ask_of(Room *room, const char *host, const json_t *task, char id[sta
 }
 
 static size_t taken(Room *room, const char *host) {
-    JSON_AUTO list = task_board_take(room->board, host);
+    JSON_AUTO list = task_board_offer(room->board, host);
+    task_board_arrived(room->board, host); /* it polls again */
     return json_array_size(list);
 }
 
@@ -74,7 +75,9 @@ static void test_a_task_goes_from_the_person_to_the_host_and_back(void **state) 
     ask_of(room, "h", room->look, id);
     assert_state(room, id, "waiting");
     assert_int_equal(taken(room, "other"), 0);
-    JSON_AUTO list = task_board_take(room->board, "h");
+    JSON_AUTO list = task_board_offer(room->board, "h");
+    assert_state(room, id, "waiting");
+    task_board_arrived(room->board, "h");
     assert_string_equal(json_get_text(json_array_get(list, 0), "id", ""), id);
     assert_true(json_equal(json_object_get(json_array_get(list, 0), "task"), room->look));
     assert_state(room, id, "running");
@@ -115,6 +118,49 @@ static void test_what_nobody_comes_for_ends_and_is_given_to_nobody(void **state)
     JSON_AUTO now = task_board_look(room->board, "h", id);
     assert_string_equal(json_get_text(now, "state", ""), "failed");
     assert_non_null(strstr(json_get_text(now, "error", ""), "nothing was done"));
+}
+
+/* Its connection had died without a word: it is given no more when it comes back, hours later. */
+static void test_what_was_offered_and_did_not_arrive_is_given_up_without_knowing(void **state) {
+    Room *room = *state;
+    char id[TASK_ID_SIZE];
+    ServerTicket ticket;
+    Error error = {0};
+    ask_of(room, "h", room->stop, id);
+    JSON_AUTO list = task_board_offer(room->board, "h");
+    assert_int_equal(json_array_size(list), 1);
+    room->now_ms += TASK_BOARD_WAIT_MS;
+    assert_int_equal(taken(room, "h"), 0);
+    JSON_AUTO now = task_board_look(room->board, "h", id);
+    assert_string_equal(json_get_text(now, "kind", ""), "attention");
+    assert_true(
+        task_board_expects(room->board, "h", id)); /* it may have arrived after all, and then it says so */
+    assert_int_equal(tell(room, "h", id, "{\"state\": \"done\", \"result\": {}}", &ticket, &error), 0);
+    assert_state(room, id, "done");
+}
+
+static void test_a_host_that_is_out_is_asked_for_nothing_more(void **state) {
+    Room *room = *state;
+    char id[TASK_ID_SIZE];
+    ask_of(room, "h", room->stop, id);
+    task_board_drop(room->board, "h");
+    assert_state(room, id, "failed");
+    assert_int_equal(taken(room, "h"), 0);
+}
+
+static void test_what_has_ended_is_kept_for_a_while(void **state) {
+    Room *room = *state;
+    char id[TASK_ID_SIZE], next[TASK_ID_SIZE];
+    ServerTicket ticket;
+    Error error = {0};
+    ask_of(room, "h", room->look, id);
+    taken(room, "h");
+    assert_int_equal(tell(room, "h", id, "{\"state\": \"done\", \"result\": {}}", &ticket, &error), 0);
+    room->now_ms += TASK_BOARD_KEEP_MS - 1;
+    assert_state(room, id, "done");
+    room->now_ms++;
+    ask_of(room, "h", room->look, next);
+    assert_state(room, id, "gone");
 }
 
 static void test_each_word_is_a_new_revision_and_wakes_who_waits_once(void **state) {
@@ -241,6 +287,9 @@ int main(void) {
         in_room(test_a_host_learns_nothing_of_a_task_that_is_not_in_the_journal_yet),
         in_room(test_until_it_is_answered_a_host_that_asks_again_is_given_it_again),
         in_room(test_what_nobody_comes_for_ends_and_is_given_to_nobody),
+        in_room(test_what_was_offered_and_did_not_arrive_is_given_up_without_knowing),
+        in_room(test_a_host_that_is_out_is_asked_for_nothing_more),
+        in_room(test_what_has_ended_is_kept_for_a_while),
         in_room(test_each_word_is_a_new_revision_and_wakes_who_waits_once),
         in_room(test_the_last_word_stands),
         in_room(test_another_host_can_neither_answer_nor_look),

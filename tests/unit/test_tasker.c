@@ -104,6 +104,39 @@ static void test_names_that_could_not_be_the_controllers_are_passed_over(void **
     room_close(&room);
 }
 
+/* It was killed in the middle of it; people may have gone on from there. */
+static void test_what_was_begun_by_an_agent_before_is_not_begun_again(void **state) {
+    Room room;
+    char id[TASK_ID_SIZE];
+    json_t *end = NULL;
+    room_open(&room, *state);
+    ask_for(&room, &(Task){.kind = TASK_SERVICE, .root = "/srv/other", .action = "stop"}, id);
+    assert_done(home_note_task(room.home, id, error));
+    JSON_AUTO tasks = given(&room);
+    tasker_give(room.tasker, tasks);
+    AT_LAST((end = ended(&room, id)) != NULL);
+    assert_string_equal(json_get_text(end, "kind", ""), "attention");
+    assert_non_null(strstr(json_get_text(end, "error", ""), "how far it came is not known"));
+    json_decref(end);
+    room_close(&room);
+}
+
+static void test_what_a_host_was_asked_to_change_is_noted_before_it_begins(void **state) {
+    Room room;
+    char id[TASK_ID_SIZE], look[TASK_ID_SIZE];
+    json_t *end = NULL;
+    ARENA_AUTO arena = arena_new();
+    room_open(&room, *state);
+    ask_for(&room, &(Task){.kind = TASK_SERVICE, .root = "/srv/other", .action = "stop"}, id);
+    ask_for(&room, &(Task){.kind = TASK_FSCK}, look);
+    JSON_AUTO tasks = given(&room);
+    tasker_give(room.tasker, tasks);
+    AT_LAST((end = ended(&room, look)) != NULL);
+    json_decref(end);
+    assert_string_equal(home_task(room.home, arena), id);
+    room_close(&room);
+}
+
 static void test_it_stops_while_the_controller_is_away(void **state) {
     Room room;
     char id[TASK_ID_SIZE];
@@ -125,6 +158,8 @@ int main(void) {
         test_in_folder(test_a_root_that_no_change_noted_is_refused),
         test_in_folder(test_a_task_given_twice_is_done_once),
         test_in_folder(test_names_that_could_not_be_the_controllers_are_passed_over),
+        test_in_folder(test_what_was_begun_by_an_agent_before_is_not_begun_again),
+        test_in_folder(test_what_a_host_was_asked_to_change_is_noted_before_it_begins),
         test_in_folder(test_it_stops_while_the_controller_is_away),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
