@@ -64,7 +64,7 @@ static _Noreturn void broken(const World *world, const char *why) {
     exit(1);
 }
 
-static _Noreturn void audit_broken(void *context, const char *why) { broken(context, why); }
+__attribute__((noreturn)) static void audit_broken(void *context, const char *why) { broken(context, why); }
 
 static int64_t up_to(World *world, int64_t limit) { return chance_up_to(&world->chance, limit); }
 static bool one_in(World *world, int64_t n) { return chance_one_in(&world->chance, n); }
