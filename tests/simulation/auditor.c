@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-_Noreturn void auditor_broken(const Auditor *auditor, const char *format, ...) {
+__attribute__((noreturn)) void auditor_broken(const Auditor *auditor, const char *format, ...) {
     char why[300];
     va_list arguments;
     va_start(arguments, format);

@@ -135,7 +135,7 @@ void fleet_trace(const Fleet *fleet, const char *format, ...) {
     va_end(arguments);
 }
 
-_Noreturn void fleet_broken(const Fleet *fleet, const char *format, ...) {
+__attribute__((noreturn)) void fleet_broken(const Fleet *fleet, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
     printf("seed %llu: ", (unsigned long long)fleet->seed);

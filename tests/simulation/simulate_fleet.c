@@ -154,7 +154,8 @@ static void add(Tally *tally, const Tally *more) {
     tally->events += more->events;
 }
 
-static _Noreturn void be_share(int out, unsigned long first, unsigned long end, unsigned long stride) {
+__attribute__((noreturn)) static void be_share(int out, unsigned long first, unsigned long end,
+                                               unsigned long stride) {
     Tally tally = {0};
     for (unsigned long seed = first; seed < end; seed += stride) simulate(seed, false, &tally);
     ssize_t written = write(out, &tally, sizeof tally);

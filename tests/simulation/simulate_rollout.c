@@ -55,7 +55,7 @@ typedef struct World {
 } World;
 
 /* Says the seed, why and the journal, and ends the program. */
-static _Noreturn void broken(const World *world, const char *why) {
+__attribute__((noreturn)) static void broken(const World *world, const char *why) {
     printf("seed %llu: %s\n", (unsigned long long)world->seed, why);
     for (size_t i = 0; i < json_array_size(world->journal); i++) {
         FREE_AUTO char *text = json_text(json_array_get(world->journal, i));

@@ -121,7 +121,9 @@ void witness_read(Fleet *fleet, const json_t *event) {
     count_change(fleet, &before, &auditor->hosts[index]);
 }
 
-static _Noreturn void audit_broken(void *context, const char *why) { fleet_broken(context, "%s", why); }
+__attribute__((noreturn)) static void audit_broken(void *context, const char *why) {
+    fleet_broken(context, "%s", why);
+}
 
 void witness_begin(Fleet *fleet, Witness *witness, Arena *arena) {
     *witness =
