@@ -196,16 +196,19 @@ def measure_fleet(table, rounds, fleet):
     for _ in range(rounds):
         fleet.park()
         change, opening, reach = fleet.deliver()
-        reached.append(reach)
+        reached.append(opening + reach)
         prepared, wall, events = fleet.carry_on(change)
         table.line("a change opened (the request)", measure.seconds(opening))
         table.line(f"  its order has reached all {agents:,}, after that", measure.seconds(reach))
         table.line("  reports of all heard, once they answer", per_second(agents / prepared))
         table.line("  then the rollout to its end, a second of soak included", measure.seconds(wall))
         table.line("  events in the journal meanwhile", per_second(events / wall))
-    table.limit("an order has reached all (median, worst)", reached, ORDER_GOAL_S, measure.seconds)
+    table.limit("asked for a change, its order has reached all (median, worst)", reached, ORDER_GOAL_S, measure.seconds)
+    fleet.park()
     resident, most = fleet.controller.memory()
-    table.line("memory, the most of it all", measure.size(most))
+    table.line("memory, all parked again after it", measure.size(resident), goal=f"< {measure.size(goal)}",
+               good=resident < goal)
+    table.line("  the most of it all, while a rollout goes on", measure.size(most))
     return idle
 
 
