@@ -41,13 +41,15 @@ static inline bool sample_stands(const TestFolder *folder, const char *path) {
     return access(whole, F_OK) == 0;
 }
 
-/* The folder tree-VERSION as VERSION.upk. */
-static inline void sample_pack_tree(const TestFolder *folder, const char *version) {
+/* The folder tree-VERSION as VERSION.upk; `hooks` may be NULL. */
+static inline void sample_pack_tree(const TestFolder *folder, const char *version,
+                                    const ManifestHooks *hooks) {
     char directory[SAMPLE_PATH_SIZE], output[SAMPLE_PATH_SIZE];
     snprintf(directory, sizeof directory, "%s/tree-%s", folder->path, version);
     snprintf(output, sizeof output, "%s/%s.upk", folder->path, version);
     KEY_AUTO key = sample_key(folder, "k");
     ManifestHead head = {.service = "sample", .version = version};
+    if (hooks) head.hooks = *hooks;
     PackSpec spec = {
         .directory = directory, .output = output, .head = &head, .keys = &key, .key_count = 1, .level = 1};
     assert_done(pack_write(&spec, NULL, error));
@@ -59,5 +61,5 @@ static inline void sample_pack_version(const TestFolder *folder, const char *ver
     snprintf(file, sizeof file, "tree-%s/%s", version, healthy ? "healthy" : "sick");
     assert_int_equal(mkdir(directory, 0755), 0);
     sample_write_at(folder, file, version);
-    sample_pack_tree(folder, version);
+    sample_pack_tree(folder, version, NULL);
 }

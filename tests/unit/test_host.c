@@ -1,5 +1,5 @@
 /* What a host does with orders, without an engine. */
-#include "host/release.h"
+#include "base/json.h"
 #include "support/sample_host.h"
 
 static void test_a_package_that_was_exchanged_is_not_installed(void **state) {
@@ -8,7 +8,7 @@ static void test_a_package_that_was_exchanged_is_not_installed(void **state) {
     sample_pack_version(folder, "1.0", true);
     SampleHost host = sample_host(folder, "C1", "1.0", NULL);
     sample_write_at(folder, "tree-1.0/more", "signed as well, but of no change");
-    sample_pack_tree(folder, "1.0");
+    sample_pack_tree(folder, "1.0", NULL);
     sample_host_open(&host);
     assert_int_equal(sample_host_order(&host, ORDER_PREPARE, &failure), -1);
     assert_int_equal(failure.kind, ERROR_REFUSED);
@@ -75,12 +75,42 @@ static void test_what_rolled_back_by_itself_is_not_switched_again(void **state) 
     sample_host_close(&host);
 }
 
+/* ---- hooks */
+
+static void note_output(void *context, json_t *event) {
+    const json_t *detail = json_object_get(event, "detail");
+    const char *output = json_get_text(detail, "output", NULL);
+    if (output) snprintf(context, 256, "%s", output);
+    json_decref(event);
+}
+
+/* The service's user, no way to more rights, no more memory than helpers have. */
+static void test_a_hook_has_the_rights_of_the_services_user(void **state) {
+    const TestFolder *folder = *state;
+    if (geteuid() != 0) TEST_SKIP("needs root to become another user");
+    const char *run[] = {"sh", "-c",
+                         "id -un; id -Gn; grep NoNewPrivs /proc/self/status; ulimit -d; ulimit -c"};
+    ManifestHook hook = {.run = {run, 3}, .timeout_ms = 60000};
+    char output[256] = "";
+    assert_int_equal(fchmod(folder->fd, 0711), 0); /* it is run in its release */
+    sample_pack_version(folder, "1.0", true);
+    sample_pack_tree(folder, "1.0", &(ManifestHooks){.prepare = &hook});
+    SampleHost host = sample_host(folder, "C1", "1.0", NULL);
+    host.plan->service.user = "nobody";
+    host.spec.say = (HostSay){.event = note_output, .context = output};
+    sample_host_open(&host);
+    sample_host_done(&host, ORDER_PREPARE);
+    assert_string_equal(output, "nobody\nnogroup\nNoNewPrivs:\t1\n4194304\n0\n");
+    sample_host_close(&host);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_a_package_that_was_exchanged_is_not_installed),
         test_in_folder(test_a_damaged_release_of_that_version_is_installed_anew),
         test_in_folder(test_a_version_whose_rollback_failed_half_way_is_not_one_to_be_watched),
         test_in_folder(test_what_rolled_back_by_itself_is_not_switched_again),
+        test_in_folder(test_a_hook_has_the_rights_of_the_services_user),
     };
     return cmocka_run_group_tests_name("host", tests, NULL, NULL);
 }
