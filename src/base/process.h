@@ -2,7 +2,8 @@
  *
  * Children get /dev/null as standard input, no descriptors but 0–2, default signal dispositions, an empty
  * signal mask, and exactly the environment given. Each runs in its own process group; at the deadline, or
- * when `cancel` turns true, the whole group is killed.
+ * when `cancel` turns true, the whole group is killed. Whoever runs as another user gains no more rights
+ * (no-new-privileges); without `user` nothing is taken away, for the command may be one of sudo's.
  */
 #pragma once
 #include "base/buffer.h"

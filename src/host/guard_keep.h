@@ -2,5 +2,6 @@
 #pragma once
 #include "base/error.h"
 
-/* Returns when the host at `root` needs no guard any more. 0 also when another guard is at it already. */
+/* Returns when the host at `root` needs no guard any more. 0 also when another guard is at it already.
+ * `error` is needed. */
 int guard_keep(const char *root, Error *error);

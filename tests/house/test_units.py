@@ -16,6 +16,16 @@ def check_options(unit, program):
     return [f"{unit.name}: there is no {option}" for option in re.findall(r"--[\w-]+", words[2]) if option not in told]
 
 
+# What others rely on: services that are plain processes, and guards, outlive an agent (unit test service_systemd).
+KEPT = {"upkeep-agent.service": ["KillMode=process", "OOMPolicy=continue", "Restart=always", "TasksMax=infinity"],
+        "upkeepd.service": ["NoNewPrivileges=yes", "Restart=always", "User=upkeep"]}
+
+
+def check_kept(unit, _):
+    lines = unit.read_text().splitlines()
+    return [f"{unit.name}: {line} is not there once" for line in KEPT[unit.name] if lines.count(line) != 1]
+
+
 def verify(unit, program):
     """systemd reads it without a word of complaint. Its own search path does not lead to what was just built."""
     with tempfile.TemporaryDirectory() as folder:
@@ -32,6 +42,7 @@ def main():
     for name, program in (("upkeepd.service", sys.argv[2]), ("upkeep-agent.service", sys.argv[3])):
         program = str(Path(program).resolve())
         for what, check, needed in (("says what the program takes", check_options, None),
+                                    ("keeps what others rely on", check_kept, None),
                                     ("is understood by systemd", verify, "systemd-analyze")):
             number += 1
             if needed and not shutil.which(needed):

@@ -2,9 +2,11 @@
 """A fleet in bad luck: processes killed, controllers and hosts gone for long, disks full, packages altered."""
 import os
 import time
+from pathlib import Path
 
 from disk import Disk, enter_namespace
 from fleet_support import UPKEEPD, Fleet, chance, contextlib, fleet_test, main, wait_for
+from support import processes
 
 LATE = [{"name": "front page", "http": {"url": "http://127.0.0.1:${vars.port}/", "timeout": "5s"}, "every": "100ms",
          "healthy_after": 2, "fail_after": 3, "deadline": "60s"}]  # may be silent for as long
@@ -112,6 +114,29 @@ def stopped_politely_both_go_on_where_they_were(fleet):
     fleet.start_controller()
     fleet.wait_end(change)
     fleet.expect("2.0")
+    fleet.check()
+
+
+def guards(fleet):
+    return [pid for pid in processes(fleet.folder) if b"\0guard\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@fleet_test(hosts=1)
+def an_agent_that_is_stopped_leaves_service_and_guard_alone(fleet):
+    """As its unit has it: only the agent itself gets the signal, and the next one takes up what it finds."""
+    fleet.install("1.0")
+    change = fleet.open(fleet.document(fleet.package("2.0"), soak="3s", health=LATE))
+    fleet.wait_event(change, "stage.soaking")
+    pid, guard = fleet.site.pid(0), guards(fleet)
+    assert len(guard) == 1, guard
+    fleet.agents["web1"].stop()
+    assert guards(fleet) == guard and fleet.site.pid(0) == pid
+    fleet.expect("2.0")
+    fleet.start_agent("web1")
+    fleet.wait_end(change)
+    fleet.expect("2.0")
+    assert fleet.site.pid(0) == pid, "the new version was interrupted"
+    wait_for(lambda: not guards(fleet), "the guard's end")
     fleet.check()
 
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""test_mutation.py PROJECT COMPILER…: the simulations bite. TAP.
+"""test_mutation.py PROJECT LIBRARY… -- COMPILER…: the simulations and the tests of modules bite. TAP.
 
-Each guard of an invariant is taken out of a copy of the model, the engine or its link to remote hosts, one at a time;
-a simulation over that copy must name a broken invariant. The copy is compiled without assertions: what the source
-notices of itself does not count.
+Each guard of an invariant is taken out of a copy of the source, one at a time. A simulation over a copy of the model,
+the engine or its link to remote hosts must name a broken invariant; for what simulations only play (journal, packages,
+hosts) the test that is named must fail, linked with the LIBRARIES of this build, highest floor first. The copy is
+compiled without assertions: what the source notices of itself does not count.
 """
 import os
 import re
@@ -13,10 +14,18 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-PROJECT, COMPILER = Path(sys.argv[1]), sys.argv[2:]
+PROJECT, LIBRARIES = Path(sys.argv[1]), [Path(word).resolve() for word in sys.argv[2 : sys.argv.index("--")]]
+COMPILER = sys.argv[sys.argv.index("--") + 1 :]
 FOLD, DECIDE, PART = "src/model/rollout.c", "src/model/rollout_decide.c", "src/model/rollout_part.c"
 ENGINE, REMOTE, JOURNAL = "src/engine/engine.c", "src/engine/host_link_remote.c", "src/journal/journal.c"
+CHAIN, TRUST, SIGNATURE, KEYRING = JOURNAL, "src/trust/trust.c", "src/trust/signature.c", "src/trust/keyring.c"
+PACKAGE, FRAME, VERIFY = "src/package/package.c", "src/package/frame.c", "src/package/verify.c"
+INSTALL, RELEASE, WORKER = "src/package/install.c", "src/host/release.c", "src/agent/worker.c"
+HOST, KEEP, DEADLINE = "src/host/host.c", "src/host/guard_keep.c", "src/host/deadline.c"
+PREPARE, SWITCH, ROLLBACK = "src/host/host_prepare.c", "src/host/host_switch.c", "src/host/host_rollback.c"
 PACKAGES = ["libcrypto", "jansson", "yaml-0.1"]
+ALL_PACKAGES = [*PACKAGES, "cmocka", "libssl", "libargon2", "libzstd", "libarchive", "sqlite3", "libcurl", "libmicrohttpd",
+                "gnutls"]
 
 SHARED = ["auditor.c", "auditor_check.c", "chance.c", "script.c"]
 # {program: (its seeds, its own sources, what it is made of beside base/ and model/)}
@@ -231,6 +240,118 @@ IN_FLEET = [
 ]
 MUTATIONS = [("rollout", *one) for one in IN_ROLLOUT] + [("fleet", *one) for one in IN_FLEET]
 
+# {program of tests/unit: (invariant, what was taken out, file, text that stands there once, text instead, the test that
+# must fail)}
+IN_UNITS = {
+    "journal": [
+        ("I8", "each hash holds the one before it", CHAIN, "    digest_stream_add(stream, hex, DIGEST_TEXT_SIZE - 1);\n", "",
+         "test_two_events_that_changed_places_are_detected"),
+        ("I8", "each hash holds its event", CHAIN, "    digest_stream_add(stream, text, size);\n", "",
+         "test_an_altered_event_is_detected"),
+        ("I8", "what is stored is held against the chain", CHAIN, "if (!digest_equal(&hash, &row->hash))", "if (false)",
+         "test_an_altered_event_is_detected"),
+        ("I8", "no number is left out", CHAIN, "if (row->sequence != seen->sequence + 1)", "if (false)",
+         "test_a_gap_in_the_numbers_is_detected"),
+        ("I8", "an event is filed under its change", CHAIN,
+         'if (strcmp(json_get_text(event, "change", ""), row->change) != 0)', "if (false)",
+         "test_an_event_filed_under_another_change_is_detected"),
+        ("I8", "a batch is written as a whole", CHAIN, "if (result < 0) driver->cancel(journal->self);",
+         "if (result < 0) driver->commit(journal->self, NULL);", "test_a_batch_that_fails_half_way_leaves_nothing"),
+    ],
+    "trust": [
+        ("I9", "as many must sign as are asked for", TRUST, "if (found.valid_count < trust->threshold)",
+         "if (found.valid_count < 1)", "test_refuses_too_few"),
+        ("I9", "the same key twice is one", TRUST, "if (is_known(trust, key))", "if (false)",
+         "test_refuses_thresholds_that_mean_nothing"),
+        ("I9", "a signature is of what was signed", TRUST,
+         "if (key_verifies(trust->keys[i], bytes, size, signature->bytes)) return", "return",
+         "test_refuses_what_was_altered"),
+        ("I9", "a key signs once", SIGNATURE, "|| stands_at(list, at, id)) return -1;", ") return -1;",
+         "test_refuses_malformed_lists"),
+    ],
+    "keyring": [
+        ("I9", "a folder that others may write says nothing of trust", KEYRING,
+         "    if (file_check_private(dir, folder, error) < 0) {\n", "    if (false) {\n",
+         "test_a_folder_that_others_may_write_is_trusted_by_nobody"),
+    ],
+    "package": [
+        ("I9", "a package is signed by a trusted key", PACKAGE, "if (trust && trust_verify(", "if (!trust && trust_verify(",
+         "test_refuses_strangers"),
+        ("I9", "no package without signatures", PACKAGE, "if (trust && trust_verify(", "if (!trust && trust_verify(",
+         "test_refuses_the_unsigned"),
+        ("I9", "a frame is unpacked when it is the one that was signed", FRAME,
+         "if (!digest_equal(&digest, &frame->digest))", "if (false)", "test_refuses_bytes_changed_after_it_was_opened"),
+        ("I9", "a file is what was signed", VERIFY, "if (digest_equal(digest, &entry->digest)) return 0;", "return 0;",
+         "test_refuses_a_file_that_is_not_what_its_digest_says"),
+    ],
+    "worker": [
+        ("I9", "a host trusts its own keys, not its controller's", WORKER,
+         "if (keyring_list(trusted, worker->arena, &plan->package.trust, error) < 0) return -1;",
+         "StringList own;\n    if (keyring_list(trusted, worker->arena, &own, error) < 0) return -1;",
+         "test_without_a_trusted_key_orders_are_answered_and_the_way_back_is_done"),
+    ],
+    "install": [
+        ("I10", "what was written is read back", INSTALL, "    return read_back(installation, error);\n", "    return 0;\n",
+         "test_finds_what_the_disk_did_not_keep"),
+    ],
+    "release": [
+        ("I10", "what is not there is not made current", RELEASE, "if (release_exists(root, version, error) != 1)\n"
+         "        return error_set(error, ERROR_ATTENTION", "if (false)\n        return error_set(error, ERROR_ATTENTION",
+         "test_what_is_not_there_cannot_be_activated"),
+        ("I10", "what is current is not removed", RELEASE, "if (strcmp(current, version) == 0)", "if (false)",
+         "test_the_one_in_use_is_not_removed"),
+        ("I10", "a current that is not ours is no release", RELEASE,
+         "if (strncmp(target, prefix, strlen(prefix)) != 0 || strchr(name, '/') ||", "if (strchr(name, '/') ||",
+         "test_a_foreign_current_is_never_taken_for_ours"),
+        ("I10", "nothing of an earlier attempt becomes part of a release", RELEASE,
+         "    if (file_remove_tree(staging, version, error) < 0) return -1;\n    return file_open_dir_beneath(staging",
+         "    return file_open_dir_beneath(staging", "test_staging_forgets_what_an_earlier_attempt_left"),
+    ],
+    "host": [
+        ("I9", "a change installs the package it was opened with", PREPARE,
+         "if (strcmp(digest, host->spec.package_digest) != 0 ||\n        strcmp(package", "if (strcmp(package",
+         "test_a_package_that_was_exchanged_is_not_installed"),
+        ("I10", "what is installed already is whole", PREPARE, "&first, NULL) == 0 &&\n           differences == 0;",
+         "&first, NULL) == 0;", "test_a_damaged_release_of_that_version_is_installed_anew"),
+        ("I12", "what is put back is no longer switched", ROLLBACK, "{ host->ledger.switched = false; }", "{ (void)host; }",
+         "test_a_version_whose_rollback_failed_half_way_is_not_one_to_be_watched"),
+        ("I12", "what went back by itself is not switched again", HOST,
+         "if (host->ledger.rolled_back && order->kind != ORDER_ROLLBACK)\n", "if (false)\n",
+         "test_what_rolled_back_by_itself_is_not_switched_again"),
+    ],
+    "deadline": [
+        ("I6", "a clock that was set does not delay", DEADLINE, "if (deadline->confirm_by_ms != confirm_by_ms)", "if (1)",
+         "test_a_wall_clock_that_is_set_neither_hurries_nor_delays"),
+        ("I6", "another deadline is another one", DEADLINE, "if (deadline->confirm_by_ms != confirm_by_ms)",
+         "if (!deadline->confirm_by_ms)", "test_another_moment_is_learnt_anew"),
+        ("I6", "a clock that lies delays by what was given at most", DEADLINE,
+         "return given_ms > 0 && left_ms > given_ms ? given_ms : left_ms;", "return left_ms;",
+         "test_a_wall_clock_that_lies_when_it_is_learnt_delays_by_what_was_given_at_most"),
+    ],
+    "guard": [
+        ("I6", "a switch begins with a guard that is awake", SWITCH,
+         "return guard_ensure(host->upkeep, host->spec.guard, error);", "return 0;",
+         "test_an_unconfirmed_switch_is_put_back_though_nobody_is_left"),
+        ("I6", "a guard puts back what nobody has confirmed", KEEP,
+         "result = roll_back(root, dir, &ledger, arena, error);", "result = 0;",
+         "test_an_unconfirmed_switch_is_put_back_though_nobody_is_left"),
+        ("I6", "a guard stays until the deadline", KEEP, "    if (is_armed(&ledger)) {\n        result = 1;\n",
+         "    if (is_armed(&ledger)) {\n", "test_an_unconfirmed_switch_is_put_back_though_nobody_is_left"),
+        ("I6", "a guard waits for whoever is at it", KEEP, "result = 1; /* an engine is at it", "result = 0; /* an engine is at it",
+         "test_a_guard_waits_for_whoever_is_at_it"),
+        ("I6", "a guard looks once more before it acts", KEEP, "host_is_armed(host) ? host_roll_back_by_itself(host, error) : 0;",
+         "host_roll_back_by_itself(host, error);", "test_a_guard_looks_once_more_when_it_has_the_lock"),
+        ("I6", "who opens a host that is armed sees to its guard", HOST,
+         "return host_is_guarded(host) ? guard_ensure(host->upkeep, host->spec.guard, error)\n", "return false ? -1\n",
+         "test_who_opens_a_switched_host_wakes_its_guard"),
+        ("I6", "what is confirmed is armed no more", HOST,
+         "return ledger->confirm_by_ms && !ledger->confirmed && !ledger->committed && !ledger->rolled_back;",
+         "return ledger->confirm_by_ms && !ledger->committed && !ledger->rolled_back;",
+         "test_a_guard_looks_once_more_when_it_has_the_lock"),
+    ],
+}
+UNIT_MUTATIONS = [(program, *one) for program, rows in IN_UNITS.items() for one in rows]
+
 
 def run(*words, **more):
     return subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=400, **more)
@@ -238,8 +359,8 @@ def run(*words, **more):
 
 def compile_one(source, target, folder, *flags):
     """One file to an object; the headers are those of the project."""
-    done = run(*COMPILER, "-std=gnu11", "-O1", "-w", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-DNDEBUG", *flags,
-               "-I", PROJECT / "src", *CFLAGS, "-c", source, "-o", target, cwd=folder)
+    done = run(*COMPILER, "-std=gnu11", "-O1", "-w", "-D_GNU_SOURCE", "-D_FILE_OFFSET_BITS=64", "-DNDEBUG", '-DUPKEEP_VERSION="0"',
+               *flags, "-I", PROJECT / "src", *CFLAGS, "-c", source, "-o", target, cwd=folder)
     if done.returncode:
         raise AssertionError(f"{source} does not compile:\n{done.stderr}")
     return target
@@ -282,16 +403,20 @@ def unmutated_passes(program, objects, folder):
     assert done.returncode == 0 and "ok 1 - " in done.stdout and "not ok" not in done.stdout, done.stdout[:500]
 
 
+def compile_mutated(path, old, new, folder, name):
+    text = (PROJECT / path).read_text()
+    if text.count(old) != 1:
+        raise AssertionError(f"{path} has this {text.count(old)} times, not once: {old!r}")
+    copy = folder / f"{name}.c"
+    copy.write_text(text.replace(old, new))
+    return compile_one(copy, copy.with_suffix(".o"), folder)
+
+
 def is_caught(objects, folder, number):
     """None, or what is wrong."""
     program, invariants, _, path, old, new = MUTATIONS[number]
-    text = (PROJECT / path).read_text()
-    if text.count(old) != 1:
-        return f"{path} has this {text.count(old)} times, not once: {old!r}"
-    copy = folder / f"mutated{number}.c"
-    copy.write_text(text.replace(old, new))
     try:
-        mutated = {**objects, path: compile_one(copy, copy.with_suffix(".o"), folder)}
+        mutated = {**objects, path: compile_mutated(path, old, new, folder, f"mutated{number}")}
         done = simulate(program, mutated, folder, f"mutated{number}")
     except (AssertionError, subprocess.TimeoutExpired) as problem:
         return str(problem)
@@ -304,24 +429,65 @@ def is_caught(objects, folder, number):
     return None
 
 
+def run_units(program, tests, objects, folder, name):
+    """What the tests say when `objects` stand for what the libraries have of the same names."""
+    path = folder / name
+    done = run(*COMPILER, folder / f"test_{program}.o", *objects, *LIBRARIES, "-o", path, *ALL_LIBS, "-lpthread")
+    assert done.returncode == 0, done.stderr
+    said = [run(path, env={**os.environ, "CMOCKA_MESSAGE_OUTPUT": "TAP", "UPKEEP_TEST": test}) for test in tests]
+    path.unlink()
+    return said
+
+
+def whole_units_pass(program, folder):
+    tests = sorted({row[-1] for row in IN_UNITS[program]})
+    compile_one(PROJECT / "tests/unit" / f"test_{program}.c", folder / f"test_{program}.o", folder, "-UNDEBUG", "-I",
+                PROJECT / "tests")
+    for test, done in zip(tests, run_units(program, tests, [], folder, f"whole_{program}")):
+        assert done.returncode == 0 and f"ok 1 - {test}" in done.stdout and "# skipped" not in done.stdout + done.stderr, (
+            test, done.stdout, done.stderr)
+
+
+def is_noticed(folder, number):
+    """None, or what is wrong."""
+    program, _, _, path, old, new, test = UNIT_MUTATIONS[number]
+    name = f"unit{number}"
+    try:
+        done, = run_units(program, [test], [compile_mutated(path, old, new, folder, name)], folder, name)
+    except (AssertionError, subprocess.TimeoutExpired) as problem:
+        return str(problem)
+    if done.returncode and f"not ok 1 - {test}" in done.stdout:
+        return None
+    return f"{test} says nothing of it: exit {done.returncode}, {done.stdout[:300]!r} {done.stderr[:300]!r}"
+
+
 def main():
     failures = 0
-    print(f"TAP version 13\n1..{len(MUTATIONS) + len(PROGRAMS)}", flush=True)
+    number = 0
+    print(f"TAP version 13\n1..{len(PROGRAMS) + len(IN_UNITS) + len(MUTATIONS) + len(UNIT_MUTATIONS)}", flush=True)
     with tempfile.TemporaryDirectory() as name, ThreadPoolExecutor(os.cpu_count()) as pool:
         folder = Path(name)
         objects = build_all(folder)
-        for number, program in enumerate(PROGRAMS):
+        for program in PROGRAMS:
             unmutated_passes(program, objects, folder)
-            print(f"ok {number + 1} - as it stands, the {program} keeps its invariants", flush=True)
-        for number, problem in enumerate(pool.map(lambda n: is_caught(objects, folder, n), range(len(MUTATIONS)))):
+            number += 1
+            print(f"ok {number} - as it stands, the {program} keeps its invariants", flush=True)
+        for program, _ in zip(IN_UNITS, pool.map(lambda name: whole_units_pass(name, folder), IN_UNITS)):
+            number += 1
+            print(f"ok {number} - as it stands, the tests of {program} pass", flush=True)
+        for row, problem in (
+                *zip(MUTATIONS, pool.map(lambda one: is_caught(objects, folder, one), range(len(MUTATIONS)))),
+                *zip(UNIT_MUTATIONS, pool.map(lambda one: is_noticed(folder, one), range(len(UNIT_MUTATIONS))))):
+            number += 1
             failures += problem is not None
-            title = f"{MUTATIONS[number][1]}: without “{MUTATIONS[number][2]}” the simulation fails"
-            print(f"{'not ok' if problem else 'ok'} {number + 1 + len(PROGRAMS)} - {title}", flush=True)
+            by = "simulation" if row[0] in PROGRAMS else f"test of {row[0]}"
+            print(f"{'not ok' if problem else 'ok'} {number} - {row[1]}: without “{row[2]}” the {by} fails", flush=True)
             for line in (problem or "").splitlines():
                 print(f"#   {line}")
     sys.exit(bool(failures))
 
 
-CFLAGS = run("pkg-config", "--cflags", *PACKAGES).stdout.split()
+CFLAGS = run("pkg-config", "--cflags", *ALL_PACKAGES).stdout.split()
 LIBS = run("pkg-config", "--libs", *PACKAGES).stdout.split()
+ALL_LIBS = run("pkg-config", "--libs", *ALL_PACKAGES).stdout.split()
 main()

@@ -2,6 +2,8 @@
  *
  *     TEST_SKIP("needs root to mount");          counted as skipped, with the reason in ./check's output
  *     test_in_folder(test_writes)                a row whose test gets a TestFolder in *state
+ *
+ * $UPKEEP_TEST chooses the tests of a program by name; * and ? stand for anything.
  */
 #pragma once
 #include <setjmp.h>
@@ -23,6 +25,11 @@
         print_message("# skipped: %s\n", reason);                                                            \
         skip();                                                                                              \
     } while (0)
+
+__attribute__((constructor)) static void test_choose(void) {
+    const char *chosen = getenv("UPKEEP_TEST");
+    if (chosen) cmocka_set_test_filter(chosen);
+}
 
 typedef struct TestFolder {
     char path[64];

@@ -1,21 +1,14 @@
 /* The engine with its local hosts. */
 #include "base/buffer.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/json.h"
 #include "engine/change.h"
 #include "engine/engine.h"
 #include "engine/host_link_local.h"
-#include "host/guard.h"
-#include "host/guard_keep.h"
-#include "host/host.h"
-#include "host/host_lock.h"
-#include "host/ledger.h"
 #include "host/preflight.h"
 #include "host/watch.h"
 #include "journal/journal_memory.h"
 #include "support/sample_run.h"
-#include <pthread.h>
 #include <string.h>
 
 static void carry_out(SampleRun *run, bool prepare_only) {
@@ -180,90 +173,6 @@ static void test_a_watch_ends_when_what_it_watches_stays_sick(void **state) {
     sample_run_close(&run);
 }
 
-static void test_a_guard_has_nothing_to_do_where_nothing_is_armed(void **state) {
-    char root[SAMPLE_PATH_SIZE], upkeep[SAMPLE_PATH_SIZE];
-    sample_path(*state, "root", root);
-    sample_path(*state, "root/.upkeep", upkeep);
-    assert_done(file_make_dirs(upkeep, 0700, error));
-    assert_done(guard_keep(root, error));
-}
-
-static void *keep_guard(void *root) {
-    guard_keep(root, NULL);
-    return NULL;
-}
-
-static void test_a_guard_looks_once_more_when_it_has_the_lock(void **state) {
-    JOURNAL_AUTO journal = journal_memory_new();
-    Arena *arena = arena_new();
-    Ledger ledger;
-    char root[SAMPLE_PATH_SIZE], upkeep_path[SAMPLE_PATH_SIZE];
-    pthread_t guard;
-    int lock = -1;
-    sample_pack_version(*state, "1.0", true);
-    expect(*state, journal, "1.0", OUTCOME_SUCCEEDED);
-    sample_path(*state, "root", root);
-    sample_path(*state, "root/.upkeep", upkeep_path);
-    FD_AUTO upkeep = open(upkeep_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_done(ledger_load(arena, upkeep, &ledger, error));
-    ledger_begin(&ledger, "C", "1.0", "1.0");
-    ledger.stopped = ledger.started = ledger.switched = true;
-    ledger.confirm_by_ms = 1; /* long ago */
-    assert_done(ledger_save(&ledger, error));
-    assert_done(host_lock_take(upkeep, root, "C", &lock, error));
-    assert_int_equal(pthread_create(&guard, NULL, keep_guard, root), 0);
-    usleep(100000); /* it waits for the lock now */
-    ledger.confirmed = true;
-    assert_done(ledger_save(&ledger, error));
-    close(lock);
-    pthread_join(guard, NULL);
-    ledger_free(&ledger);
-    assert_done(ledger_load(arena, upkeep, &ledger, error));
-    assert_true(ledger.confirmed);
-    assert_false(ledger.rolled_back);
-    assert_true(sample_stands(*state, "root/running"));
-    ledger_free(&ledger);
-    arena_free(arena);
-}
-
-/* Its guard began, and failed half way; then the confirmation comes that was on its way. */
-static void test_a_host_whose_rollback_has_begun_is_not_confirmed(void **state) {
-    JOURNAL_AUTO journal = journal_memory_new();
-    Host *host = NULL;
-    Ledger ledger;
-    Error failure = {0};
-    sample_pack_version(*state, "1.0", true);
-    expect(*state, journal, "1.0", OUTCOME_SUCCEEDED);
-    SampleRun run = sample_run_open(*state, journal, "1.0", "");
-    FD_AUTO upkeep = openat(((TestFolder *)*state)->fd, "root/.upkeep", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_done(ledger_load(run.arena, upkeep, &ledger, error));
-    ledger_begin(&ledger, run.change, "1.0", "1.0");
-    ledger.stopped = ledger.started = true;
-    assert_done(ledger_save(&ledger, error));
-    ledger_free(&ledger);
-    HostSpec spec = {.plan = host_plan(&run, "1.0"),
-                     .change = run.change,
-                     .version = "1.0",
-                     .store = "/nowhere",
-                     .clock = clock_system()};
-    assert_done(host_open(&spec, &host, error));
-    const Order confirm = {.id = "C/h/2", .kind = ORDER_CONFIRM};
-    assert_int_equal(host_carry_out(host, &confirm, NULL, &failure), -1);
-    assert_int_equal(failure.kind, ERROR_FAILED);
-    host_close(host);
-    assert_done(ledger_load(run.arena, upkeep, &ledger, error));
-    assert_false(ledger.confirmed);
-    ledger_free(&ledger);
-    sample_run_close(&run);
-}
-
-static void test_a_guard_that_does_not_wake_is_an_error(void **state) {
-    const TestFolder *folder = *state;
-    static const char *const nobody[] = {"/bin/false", NULL};
-    Error error = {0};
-    assert_int_equal(guard_ensure(folder->fd, nobody, &error), -1);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_a_first_installation_succeeds),
@@ -275,10 +184,6 @@ int main(void) {
         test_in_folder(test_every_event_of_a_run_verifies),
         test_in_folder(test_preflight_changes_nothing),
         test_in_folder(test_a_watch_ends_when_what_it_watches_stays_sick),
-        test_in_folder(test_a_guard_has_nothing_to_do_where_nothing_is_armed),
-        test_in_folder(test_a_guard_looks_once_more_when_it_has_the_lock),
-        test_in_folder(test_a_host_whose_rollback_has_begun_is_not_confirmed),
-        test_in_folder(test_a_guard_that_does_not_wake_is_an_error),
     };
     return cmocka_run_group_tests_name("engine", tests, NULL, NULL);
 }

@@ -111,6 +111,11 @@ static void test_a_removed_event_is_detected(void **state) {
     expect_detected(*state, "DELETE FROM event WHERE sequence = 2", "event 2 is missing");
 }
 
+/* The chain itself does not hold the numbers. */
+static void test_a_gap_in_the_numbers_is_detected(void **state) {
+    expect_detected(*state, "UPDATE event SET sequence = 7 WHERE sequence = 3", "event 3 is missing");
+}
+
 static void test_two_events_that_changed_places_are_detected(void **state) {
     expect_detected(*state,
                     "UPDATE event SET sequence = 9 WHERE sequence = 1;"
@@ -146,6 +151,23 @@ static void test_two_writers_make_one_chain(void **state) {
     for (int i = 0; i < 20; i++) append(i % 2 ? one : other, "turn", "A");
     assert_int_equal(journal_verify(one, &events, &error), 0);
     assert_int_equal(events, 20);
+}
+
+static void test_a_batch_that_fails_half_way_leaves_nothing(void **state) {
+    JOURNAL_AUTO journal = open_in(*state);
+    json_t *both[] = {event("four", "A"), event("five", "A")};
+    int64_t events = 0;
+    Error error = {0};
+    fill(journal);
+    tamper(*state, "CREATE TRIGGER full BEFORE INSERT ON event WHEN new.sequence = 5"
+                   " BEGIN SELECT RAISE(ABORT, 'no room'); END");
+    assert_int_equal(journal_append(journal, both, 2, &error), -1);
+    assert_int_equal(count(journal, 0, NULL), 3);
+    tamper(*state, "DROP TRIGGER full");
+    assert_int_equal(journal_append(journal, both, 2, &error), 0);
+    assert_int_equal(journal_verify(journal, &events, &error), 0);
+    assert_int_equal(events, 5);
+    json_decref(both[0]), json_decref(both[1]);
 }
 
 static void expect_unless(Journal *journal, int64_t after, bool expected) {
@@ -282,12 +304,14 @@ int main(void) {
         test_in_folder(test_a_whole_chain_verifies),
         test_in_folder(test_an_altered_event_is_detected),
         test_in_folder(test_a_removed_event_is_detected),
+        test_in_folder(test_a_gap_in_the_numbers_is_detected),
         test_in_folder(test_two_events_that_changed_places_are_detected),
         test_in_folder(test_an_event_filed_under_another_change_is_detected),
         test_in_folder(test_a_cut_off_end_shows_in_the_head),
         test_in_folder(test_two_writers_make_one_chain),
         test_in_folder(test_onlookers_lose_nothing_of_a_process_that_has_it_open_twice),
         test_in_folder(test_a_link_is_no_journal),
+        test_in_folder(test_a_batch_that_fails_half_way_leaves_nothing),
         test_in_folder(test_what_was_chosen_before_something_new_came_is_not_written),
         test_in_folder(test_a_newer_format_is_refused),
         test_in_folder(test_memory_and_sqlite_make_the_same_chain),

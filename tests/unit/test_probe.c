@@ -167,6 +167,27 @@ static void test_command_runs_in_the_root(void **state) {
     check_seen(&seen, VERDICT_PASS, "");
 }
 
+/* Ends with status 0 when it is nobody, can gain no rights, and has the memory of a helper and no more. */
+static const char *const as_nobody[] = {
+    "sh", "-c",
+    "test $(id -un) = nobody && grep -q 'NoNewPrivs:.1' /proc/self/status && "
+    "test $(ulimit -d) = 4194304 && test $(ulimit -c) = 0 && echo 1.2"};
+
+static void test_a_command_has_the_rights_of_the_services_user(void **state) {
+    (void)state;
+    if (geteuid() != 0) TEST_SKIP("needs root to become another user");
+    ProbeContext context = {.root = "/", .user = "nobody"};
+    PlanCommand command = {.run = {(const char **)as_nobody, 3}, .timeout_ms = 20000};
+    PlanVersionProbe asking = {.command = {(const char **)as_nobody, 3}, .timeout_ms = 20000};
+    char version[PROBE_VERSION_SIZE];
+    Observation seen;
+    Error error = {0};
+    probe_run(&(PlanHealth){.command = &command}, &context, &seen);
+    check_seen(&seen, VERDICT_PASS, "");
+    if (probe_version(&asking, &context, version, &error) < 0) fail_msg("%s", error.en);
+    assert_string_equal(version, "1.2");
+}
+
 /* ---- version */
 
 static int ask_version(const char *answer, const char *pointer, char version[static PROBE_VERSION_SIZE],
@@ -237,6 +258,7 @@ int main(void) {
         cmocka_unit_test(test_command_holds_the_version_against_the_range),
         cmocka_unit_test(test_command_without_data_is_never_a_pass),
         test_in_folder(test_command_runs_in_the_root),
+        cmocka_unit_test(test_a_command_has_the_rights_of_the_services_user),
         cmocka_unit_test(test_version_comes_from_json),
         cmocka_unit_test(test_version_is_not_guessed),
         cmocka_unit_test(test_version_comes_from_a_command),

@@ -73,7 +73,8 @@ static void test_what_is_not_there_cannot_be_activated(void **state) {
 
 static void test_a_foreign_current_is_never_taken_for_ours(void **state) {
     const TestFolder *folder = *state;
-    static const char *const targets[] = {"/etc", "../x", "releases/", "releases/1/bin", "somewhere"};
+    static const char *const targets[] = {"/etc",           "../x",      "releases/",
+                                          "releases/1/bin", "somewhere", "released/1.0"};
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
         char version[RELEASE_VERSION_SIZE];
         unlinkat(folder->fd, "current", 0);

@@ -209,6 +209,75 @@ static void test_a_unit_that_cannot_be_loaded_is_an_error(void **state) {
     check_says(&error, ERROR_INVALID, "cannot load the unit broken.service (bad-setting)");
 }
 
+/* ---- the unit that ships: an agent's */
+
+static const char *agent_unit; /* its file; NULL: not given */
+
+static bool lives(pid_t pid) { return kill(pid, 0) == 0; }
+
+/* The unit as it ships, but for the program: one that starts a service as agents do, once, and stays. */
+static void write_agent_unit(void) {
+    static char text[16384], unit[17000];
+    int fd = open(agent_unit, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    assert_true(size > 0);
+    close(fd);
+    text[size] = '\0';
+    char *program = strstr(text, "\nExecStart="), *rest = program ? strchr(program + 1, '\n') : NULL;
+    assert_non_null(rest);
+    *program = '\0';
+    snprintf(unit, sizeof unit,
+             "%s\nExecStart=/bin/sh -c '[ -e /run/kept ] || { setsid sleep 3000 & echo $! >/run/kept; }; "
+             "exec sleep "
+             "1000'%s",
+             text, rest);
+    assert_true(systemd_peer_write(SYSTEMD_PEER_UNITS, "upkeep-agent.service", unit));
+}
+
+/* Of the service that it started. */
+static pid_t kept(void) {
+    char line[32] = "";
+    for (int i = 0; i < 400 && !strchr(line, '\n'); i++, clock_sleep_ms(50)) {
+        int fd = open("/run/kept", O_RDONLY | O_CLOEXEC);
+        ssize_t got = fd < 0 ? 0 : read(fd, line, sizeof line - 1);
+        line[got > 0 ? got : 0] = '\0';
+        if (fd >= 0) close(fd);
+    }
+    pid_t pid = (pid_t)strtol(line, NULL, 10);
+    assert_true(pid > 1);
+    return pid;
+}
+
+/* Stopped, begun again, killed: what it started goes on. */
+static void test_an_agent_leaves_what_it_started_alone(void **state) {
+    (void)state;
+    NEEDS_SYSTEMD();
+    if (!agent_unit) TEST_SKIP("the unit was not named");
+    assert_int_equal(mount("tmpfs", "/var/lib", "tmpfs", 0, NULL), 0); /* of our own namespace */
+    assert_int_equal(mkdir("/var/lib/upkeep-agent", 0700), 0);
+    assert_true(systemd_peer_write("/var/lib/upkeep-agent", "agent.json", "{}"));
+    write_agent_unit();
+    ServiceContext agent = make("upkeep-agent.service");
+    start(&agent);
+    pid_t first = status(&agent).pid, service = kept();
+    stop(&agent);
+    assert_false(lives(first));
+    assert_true(lives(service));
+    start(&agent);
+    pid_t second = status(&agent).pid;
+    assert_true(lives(service));
+    assert_int_equal(kill(second, SIGKILL), 0);
+    ServiceStatus now = status(&agent);
+    for (int i = 0; i < 400 && (now.state != SERVICE_RUNNING || now.pid == second); i++, now = status(&agent))
+        clock_sleep_ms(50);
+    assert_int_equal(now.state, SERVICE_RUNNING); /* by itself */
+    assert_int_not_equal(now.pid, second);
+    assert_true(lives(service));
+    stop(&agent);
+    assert_true(lives(service));
+    kill(service, SIGKILL);
+}
+
 static int run_all(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refuses_what_is_no_unit),
@@ -221,12 +290,14 @@ static int run_all(void) {
         cmocka_unit_test(test_a_unit_between_restarts_is_dead),
         cmocka_unit_test(test_a_changed_unit_file_is_used),
         cmocka_unit_test(test_a_unit_that_cannot_be_loaded_is_an_error),
+        cmocka_unit_test(test_an_agent_leaves_what_it_started_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
 
-int main(void) {
+int main(int argc, char **argv) {
     int result = 1;
+    agent_unit = argc > 1 ? argv[1] : NULL;
     unavailable = systemd_peer_run(units, run_all, &result);
     return unavailable ? run_all() : result;
 }
