@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from disk import Disk, enter_namespace
+from far_away import FarAway
 from fleet_support import UPKEEPD, Fleet, chance, contextlib, fleet_test, main, wait_for
 from support import processes
 
@@ -273,6 +274,28 @@ def a_host_that_comes_up_after_its_deadline_goes_back_at_once(fleet):
     fleet.start_agent("web1")
     wait_for(lambda: is_back(fleet, "web1"), "web1 to put 1.0 back by itself", 20)
     end_rolled_back(fleet, change)
+
+
+# ---- far away
+
+@fleet_test(hosts=2, kind=FarAway)
+def agents_that_hear_everything_late_are_upgraded(fleet):
+    fleet.install("1.0")
+    file, carried = fleet.package("2.0", files={"big": os.urandom(1 << 20)}), fleet.distance.carried
+    fleet.wait_end(fleet.open(fleet.document(file)))
+    assert fleet.distance.carried - carried > 2 << 20, "there is a shorter way"
+    fleet.expect("2.0")
+    fleet.check()
+
+
+@fleet_test(hosts=2, kind=FarAway)
+def a_bad_version_is_rolled_back_by_agents_that_hear_everything_late(fleet):
+    fleet.install("1.0")
+    (fleet.root_of("web2") / "sick").touch()
+    look = fleet.look(fleet.upgrade("2.0", "sick-when:sick", outcome="rolled_back"))
+    assert look["reason_host"] == "web2" and {h["state"] for h in look["hosts"]} == {"rolled_back"}, look
+    fleet.expect("1.0")
+    fleet.check()
 
 
 # ---- disks
