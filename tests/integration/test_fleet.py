@@ -4,10 +4,14 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sqlite3
+from pathlib import Path
 
-from fleet_support import UPKEEPD, fleet_test, main, served, wait_for
+from fleet_support import UPKEEPD, Fleet, fleet_test, main, served, wait_for
+
+EVENTS = Path(__file__).resolve().parents[2] / "docs" / "reference" / "events.md"
 
 
 # ---- versions, good and bad
@@ -386,6 +390,54 @@ def a_controller_is_restored_from_a_copy_and_numbers_on_beyond_what_was_lost(fle
     assert change.endswith("-0050"), change
     fleet.expect("3.0")
     fleet.check()
+
+
+# ---- what daemons log
+
+class LogsJson(Fleet):
+    """All of its daemons log as JSON, every detail."""
+    WORDS = ["--log", "json", "--verbose"]
+
+    def __init__(self, site, hosts, **options):
+        super().__init__(site, hosts, serve=self.WORDS, **options)
+
+    def join(self, name, trust=("release",), **body):
+        super().join(name, trust, **body)
+        self.agents[name].words += self.WORDS
+
+
+def described_events():
+    """{event: (level, fields)}, as the reference has them."""
+    table = EVENTS.read_text().split("## What daemons log")[1]
+    rows = re.findall(r"^\| `([a-z.]+)` \| ([a-z]+) \|.*\|(.*)\|$", table, re.MULTILINE)
+    return {event: (level, set(re.findall(r"`([a-z_]+)`", fields))) for event, level, fields in rows}
+
+
+def read_log(daemon):
+    """Its lines, each of them as the reference describes it."""
+    rows = [json.loads(line) for line in daemon.text().splitlines() if not line.startswith("---- ")]
+    described = described_events()
+    for row in rows:
+        level, fields = described[row["event"]]
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row["time"]), row
+        assert row["level"] == level and set(row) == fields | {"time", "level", "event"}, row
+    return rows
+
+
+@fleet_test(hosts=2, kind=LogsJson)
+def logs_in_json_are_as_described_and_name_the_change(fleet):
+    changes = [fleet.install("1.0"), fleet.upgrade("2.0")]
+    for name, daemon in fleet.agents.items():
+        wait_for(lambda daemon=daemon: daemon.text().count("change.over") == 2, f"{name} to be done")
+        for event in ("change.begun", "change.over"):
+            assert [row["change"] for row in read_log(daemon) if row["event"] == event] == changes, daemon.text()
+    fleet.controller.stop()
+    for name, daemon in fleet.agents.items():
+        wait_for(lambda daemon=daemon: "controller.trouble" in daemon.text(), f"{name} to miss its controller")
+        daemon.stop()
+        rows = read_log(daemon)
+        assert rows[0]["host"] == name and rows[-1]["event"] == "agent.stopped", rows
+    assert [row["event"] for row in read_log(fleet.controller)] == ["controller.started", "controller.stopped"]
 
 
 main()

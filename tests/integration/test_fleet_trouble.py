@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """A fleet in bad luck: processes killed, controllers and hosts gone for long, disks full, packages altered."""
 import os
+import signal
 import time
 from pathlib import Path
 
 from disk import Disk, enter_namespace
+from far_away import FarAway
 from fleet_support import UPKEEPD, Fleet, chance, contextlib, fleet_test, main, wait_for
 from support import processes
 
@@ -224,6 +226,98 @@ def a_host_that_is_not_there_holds_up_the_switch_and_is_named(fleet):
     fleet.wait_end(change, "aborted")
     fleet.expect("1.0")
     fleet.upgrade("4.0")
+    fleet.check()
+
+
+# ---- rebooted
+
+PILOT = {"confirm_deadline": "25s", "max_unavailable": 2,
+         "stages": [{"name": "pilot", "hosts": 1, "soak": "12s"}, {"name": "rest", "soak": "1s"}]}
+DEADLINE_SECONDS = 25  # PILOT's
+
+
+def guards_of(fleet, name):
+    """Pids of what keeps guard over a host's root."""
+    def words(pid):
+        with contextlib.suppress(OSError):  # it has ended since
+            return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return []
+    return [pid for pid in processes(fleet.folder) if words(pid)[1:3] == [b"guard", bytes(fleet.root_of(name))]]
+
+
+def crash(fleet, name):
+    """What a power cut leaves of a host: no agent, no guard and no service."""
+    assert fleet.agents[name].kill()
+    guards = guards_of(fleet, name)
+    assert len(guards) == 1, f"guards of {name}: {guards}"
+    for pid in [*guards, fleet.site.pid(fleet.names.index(name))]:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not guards_of(fleet, name) and not processes(fleet.root_of(name)), f"the end of all on {name}")
+    assert fleet.served(name) is None
+
+
+def crash_in_the_soak(fleet):
+    """The pilot's, after the controller is gone; the change, and when at the latest web1 should have been confirmed."""
+    fleet.install("1.0")
+    change = fleet.open(fleet.document(fleet.package("2.0"), health=SOON, rollout=PILOT))
+    fleet.wait_event(change, "stage.soaking")
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    assert fleet.controller.kill()
+    crash(fleet, "web1")
+    assert fleet.site.current(0) == "2.0"
+    return change, deadline
+
+
+def end_rolled_back(fleet, change):
+    """The controller comes back: it is told what web1 did by itself, and says so."""
+    pid = fleet.site.pid(0)
+    fleet.start_controller()
+    look = fleet.wait_end(change, "rolled_back")
+    assert look["reason_host"] == "web1", look
+    assert [e["host"] for e in fleet.events(change) if e["type"] == "host.rolled_back"] == ["web1"]
+    fleet.expect("1.0")
+    assert fleet.site.pid(0) == pid, "the old version was interrupted once more"
+    fleet.check()
+
+
+@fleet_test(hosts=2)
+def a_host_that_reboots_in_the_soak_without_a_controller_is_back_by_the_deadline(fleet):
+    change, deadline = crash_in_the_soak(fleet)
+    fleet.start_agent("web1")
+    wait_for(lambda: guards_of(fleet, "web1"), "its agent to have it guarded again")
+    wait_for(lambda: is_back(fleet, "web1"), "web1 to put 1.0 back by itself", deadline + 15 - time.monotonic())
+    end_rolled_back(fleet, change)
+
+
+@fleet_test(hosts=2)
+def a_host_that_comes_up_after_its_deadline_goes_back_at_once(fleet):
+    change, deadline = crash_in_the_soak(fleet)
+    time.sleep(deadline - time.monotonic())
+    assert fleet.site.current(0) == "2.0" and fleet.served("web1") is None
+    fleet.start_agent("web1")
+    wait_for(lambda: is_back(fleet, "web1"), "web1 to put 1.0 back by itself", 20)
+    end_rolled_back(fleet, change)
+
+
+# ---- far away
+
+@fleet_test(hosts=2, kind=FarAway)
+def agents_that_hear_everything_late_are_upgraded(fleet):
+    fleet.install("1.0")
+    file, carried = fleet.package("2.0", files={"big": os.urandom(1 << 20)}), fleet.distance.carried
+    fleet.wait_end(fleet.open(fleet.document(file)))
+    assert fleet.distance.carried - carried > 2 << 20, "there is a shorter way"
+    fleet.expect("2.0")
+    fleet.check()
+
+
+@fleet_test(hosts=2, kind=FarAway)
+def a_bad_version_is_rolled_back_by_agents_that_hear_everything_late(fleet):
+    fleet.install("1.0")
+    (fleet.root_of("web2") / "sick").touch()
+    look = fleet.look(fleet.upgrade("2.0", "sick-when:sick", outcome="rolled_back"))
+    assert look["reason_host"] == "web2" and {h["state"] for h in look["hosts"]} == {"rolled_back"}, look
+    fleet.expect("1.0")
     fleet.check()
 
 
