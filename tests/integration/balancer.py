@@ -1,6 +1,7 @@
-"""HAProxy before the hosts of a test, and a client that sends requests to it without a pause."""
+"""HAProxy or nginx before the hosts of a test, and a client that sends requests to it without a pause."""
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -73,6 +74,31 @@ class Haproxy:
         self.process.wait()
 
 
+class Nginx:
+    """nginx before the hosts of a site; it tries nothing twice either."""
+
+    def __init__(self, site):
+        program, folder, self.port = find("nginx"), site.folder, Ports.take()
+        self.file, self.words = folder / "upstream.conf", [program, "-c", str(folder / "nginx.conf")]
+        servers = "".join(f"    server 127.0.0.1:{port};\n" for port in site.ports)
+        self.file.write_text(f"upstream web {{\n{servers}}}\n")
+        temporary = "".join(f"{name}_temp_path {folder}/{name};\n"
+                            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (folder / "nginx.conf").write_text(
+            ("user root;\n" if os.geteuid() == 0 else "") +
+            f"daemon off;\nworker_processes 2;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
+            f"events {{ worker_connections 128; }}\nhttp {{\naccess_log off;\n{temporary}include {self.file};\n"
+            f"server {{ listen 127.0.0.1:{self.port}; location / {{\n"
+            "proxy_pass http://web; proxy_next_upstream off; } }\n}\n")
+        begin(site, self.words, self.port)
+
+    def plan(self, **more):
+        program = self.words[0]
+        return {"nginx": {"file": str(self.file), "server": "127.0.0.1:${vars.port}",
+                          "test": [*self.words, "-t", "-q"], "reload": [program, *self.words[1:], "-s", "reload"]},
+                "drain_timeout": "10s", **more}
+
+
 class Client:
     """Sends requests without a pause, each with a connection of its own."""
 
@@ -142,6 +168,10 @@ end
     def expect(self):
         requests, failed = self.counts["requests"], {k: v for k, v in self.counts.items() if v and k != "requests"}
         assert requests > 10 and not failed, f"wrk: {failed} of {requests} requests failed"
+
+
+# nginx that reloads closes connections that rest, also when a request is on its way to it.
+CLOSING = ("-H", "Connection: close")
 
 
 @contextlib.contextmanager

@@ -1,41 +1,11 @@
 #!/usr/bin/env python3
 """Hosts behind a real balancer: nobody who sends requests notices an upgrade, nor one that is put back."""
-import os
 import signal
 import socket
 import time
 
-from balancer import Haproxy, begin, find, under_load
-from support import Ports, main, served, test, wait_for
-
-
-class Nginx:
-    """nginx before the hosts of a site; it tries nothing twice either."""
-
-    def __init__(self, site):
-        program, folder, self.port = find("nginx"), site.folder, Ports.take()
-        self.file, self.words = folder / "upstream.conf", [program, "-c", str(folder / "nginx.conf")]
-        servers = "".join(f"    server 127.0.0.1:{port};\n" for port in site.ports)
-        self.file.write_text(f"upstream web {{\n{servers}}}\n")
-        temporary = "".join(f"{name}_temp_path {folder}/{name};\n"
-                            for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        (folder / "nginx.conf").write_text(
-            ("user root;\n" if os.geteuid() == 0 else "") +
-            f"daemon off;\nworker_processes 2;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\n"
-            f"events {{ worker_connections 128; }}\nhttp {{\naccess_log off;\n{temporary}include {self.file};\n"
-            f"server {{ listen 127.0.0.1:{self.port}; location / {{\n"
-            "proxy_pass http://web; proxy_next_upstream off; } }\n}\n")
-        begin(site, self.words, self.port)
-
-    def plan(self, **more):
-        program = self.words[0]
-        return {"nginx": {"file": str(self.file), "server": "127.0.0.1:${vars.port}",
-                          "test": [*self.words, "-t", "-q"], "reload": [program, *self.words[1:], "-s", "reload"]},
-                "drain_timeout": "10s", **more}
-
-
-# nginx that reloads closes connections that rest, also when a request is on its way to it.
-CLOSING = ("-H", "Connection: close")
+from balancer import CLOSING, Haproxy, Nginx, under_load
+from support import main, served, test, wait_for
 
 
 def evidence(site, order, step, host="web1"):

@@ -1,8 +1,11 @@
+#include "base/process_table.h"
 #include "host/traffic/traffic.h"
 #include "support/balancer.h"
 #include <string.h>
 
 /* A real nginx before two peers. */
+
+enum { WORKERS = 2 };
 
 typedef struct Fixture {
     Balancer balancer;
@@ -22,12 +25,12 @@ static void write_configuration(const Fixture *fixture, const TestFolder *folder
     if (geteuid() == 0) snprintf(user, sizeof user, "user root;\n");
     snprintf(
         text, sizeof text,
-        "%sdaemon off;\nworker_processes 1;\npid %s/nginx.pid;\nerror_log %s/error.log;\n"
+        "%sdaemon off;\nworker_processes %d;\npid %s/nginx.pid;\nerror_log %s/error.log;\n"
         "events { worker_connections 64; }\nhttp {\naccess_log off;\nclient_body_temp_path %s/t1;\n"
         "proxy_temp_path %s/t2;\nfastcgi_temp_path %s/t3;\nuwsgi_temp_path %s/t4;\nscgi_temp_path %s/t5;\n"
         "include %s/upstream.conf;\nserver { listen 127.0.0.1:%d; location / { proxy_pass http://web; "
         "proxy_next_upstream off; } }\n}\n",
-        user, folder->path, folder->path, folder->path, folder->path, folder->path, folder->path,
+        user, WORKERS, folder->path, folder->path, folder->path, folder->path, folder->path, folder->path,
         folder->path, folder->path, fixture->balancer.port);
     balancer_write(fixture->balancer.configuration, text);
 }
@@ -60,6 +63,35 @@ static void wait_for_pid_file(const TestFolder *folder) {
     }
 }
 
+static bool is_worker_of(const ProcessEntry *process, const Balancer *balancer) {
+    char path[40], title[64] = "";
+    snprintf(path, sizeof path, "/proc/%d/cmdline", (int)process->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    bool is = read(fd, title, sizeof title - 1) > 0 && strncmp(title, "nginx: worker process", 21) == 0;
+    close(fd);
+    return is && process->parent == balancer->pid;
+}
+
+/* Until all of them work; one of them. */
+static ProcessEntry wait_for_workers(const Balancer *balancer) {
+    for (int i = 0; i < 3000; i++) {
+        PROCESS_TABLE_AUTO table = {0};
+        ProcessEntry found = {0};
+        int count = 0;
+        assert_int_equal(process_table_read(&table, NULL), 0);
+        for (size_t k = 0; k < table.count; k++) {
+            if (!is_worker_of(&table.items[k], balancer)) continue;
+            found = table.items[k];
+            count++;
+        }
+        if (count == WORKERS) return found;
+        clock_sleep_ms(10);
+    }
+    fail_msg("nginx begins no workers");
+    return (ProcessEntry){0};
+}
+
 /* False when there is no nginx here. */
 static bool start(Fixture *fixture, const TestFolder *folder, int delay_ms, const char *options) {
     *fixture = (Fixture){0};
@@ -80,6 +112,7 @@ static bool start(Fixture *fixture, const TestFolder *folder, int delay_ms, cons
     const char *const argv[] = {fixture->balancer.program, "-c", fixture->balancer.configuration, NULL};
     balancer_start(&fixture->balancer, argv);
     wait_for_pid_file(folder); /* it listens before it writes that, and a reload needs it */
+    wait_for_workers(&fixture->balancer);
     set_up_context(fixture);
     return true;
 }
@@ -178,6 +211,27 @@ static void test_requests_under_way_are_waited_for(void **state) {
     end(&fixture);
 }
 
+/* The workers that have them end already when the drain begins. */
+static void test_requests_that_an_earlier_reload_left_are_waited_for(void **state) {
+    Fixture fixture;
+    pthread_t threads[2];
+    void *answered = NULL;
+    START(&fixture, state, 3000, "");
+    int64_t begun_ms = clock_steady_ms(clock_system());
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, request_slowly, &fixture), 0);
+    for (int i = 0; i < 500 && atomic_load(&fixture.peers[0].connections) == 0; i++) usleep(10000);
+    readmit(&fixture);
+    TrafficEnd drained = drain(&fixture);
+    assert_int_equal(drained.left, 0);
+    assert_true(clock_steady_ms(clock_system()) - begun_ms >= 3000);
+    for (size_t i = 0; i < 2; i++) {
+        pthread_join(threads[i], &answered);
+        assert_non_null(answered);
+    }
+    end(&fixture);
+}
+
 static void test_the_limit_is_no_error(void **state) {
     Fixture fixture;
     pthread_t thread;
@@ -189,6 +243,21 @@ static void test_the_limit_is_no_error(void **state) {
     assert_true(drained.timed_out);
     assert_true(drained.left >= 1);
     pthread_join(thread, NULL);
+    end(&fixture);
+}
+
+static void test_a_worker_that_has_not_heard_yet_is_waited_for(void **state) {
+    Fixture fixture;
+    START(&fixture, state, 0, "");
+    ProcessEntry deaf = wait_for_workers(&fixture.balancer);
+    assert_true(process_entry_signal(&deaf, SIGSTOP));
+    fixture.traffic.drain_timeout_ms = fixture.nginx.timeout_ms = 1000;
+    TrafficEnd drained = {0};
+    int result = traffic_drain(&fixture.context, &drained, NULL);
+    assert_true(process_entry_signal(&deaf, SIGCONT));
+    assert_int_equal(result, 0);
+    assert_true(drained.timed_out);
+    assert_int_equal(drained.left, 1);
     end(&fixture);
 }
 
@@ -284,6 +353,27 @@ static void test_of_two_at_once_one_stays(void **state) {
     end(&fixture);
 }
 
+static void test_of_two_at_once_each_waits_for_its_own_reload(void **state) {
+    Fixture fixture;
+    pthread_t thread;
+    void *second = NULL;
+    START(&fixture, state, 0, "");
+    fixture.context.last = true;
+    for (int round = 0; round < 5; round++) {
+        assert_int_equal(pthread_create(&thread, NULL, drain_second, &fixture), 0);
+        drain(&fixture);
+        int before = atomic_load(&fixture.peers[0].connections);
+        for (int i = 0; i < 6; i++) request(&fixture);
+        assert_int_equal(atomic_load(&fixture.peers[0].connections), before);
+        pthread_join(thread, &second);
+        assert_non_null(second);
+        readmit(&fixture);
+        balancer_write(fixture.upstream, fixture.text);
+        readmit(&fixture);
+    }
+    end(&fixture);
+}
+
 static void test_files_that_are_none_are_errors(void **state) {
     Fixture fixture;
     Error error = {0};
@@ -301,13 +391,16 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         test_in_folder(test_goes_out_and_comes_back),
         test_in_folder(test_requests_under_way_are_waited_for),
+        test_in_folder(test_requests_that_an_earlier_reload_left_are_waited_for),
         test_in_folder(test_the_limit_is_no_error),
+        test_in_folder(test_a_worker_that_has_not_heard_yet_is_waited_for),
         test_in_folder(test_the_last_one_that_serves_stays),
         test_in_folder(test_weights_are_shares_of_the_normal_one),
         test_in_folder(test_what_nginx_refuses_is_put_back),
         test_in_folder(test_a_reload_that_reaches_no_nginx_is_an_error),
         test_in_folder(test_links_are_followed_and_stay),
         test_in_folder(test_of_two_at_once_one_stays),
+        test_in_folder(test_of_two_at_once_each_waits_for_its_own_reload),
         test_in_folder(test_files_that_are_none_are_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -18,10 +18,12 @@
  *
  * The open-source nginx does not tell how many requests a server has. What can be seen is its old workers:
  * after a reload they take nothing new, finish what they have — whatever server it goes to — and end. The
- * host is drained when those that worked before the reload have ended. Where no worker can be seen from here
- * (another machine, another process namespace), drain_timeout is waited for in full.
+ * host is drained when those that worked before the reload have ended, and those that an earlier reload had
+ * left ending. Where no worker can be seen from here (another machine, another process namespace),
+ * drain_timeout is waited for in full.
  *
- * Several hosts' changes may edit one file: the folder is locked from reading it to the reload. */
+ * Several hosts' changes may edit one file: the folder is locked from reading it until nginx has taken it up.
+ * Or workers of the last reload, which know nothing of this one, would be born after we have looked. */
 
 enum { FILE_MAX = 4 << 20, WORKERS_MAX = 4096, LOCK_LOOK_MS = 20, BIRTH_MS = 5000 };
 
@@ -29,10 +31,17 @@ static bool drives(const PlanTraffic *traffic) { return traffic->nginx != NULL; 
 
 /* ---- workers */
 
+typedef struct Worker {
+    ProcessEntry process;
+    bool ending; /* before the reload already: it tells nothing of that */
+    bool called; /* by its master to end: it has heard of the reload, or one beside it has */
+    bool ends, lives;
+} Worker;
+
 typedef struct Workers {
-    ProcessEntry *items; /* those that worked before the reload */
-    size_t count;
-    bool taken_up; /* one of them at least has ended or is ending: the reload was heard */
+    Worker *items; /* those that lived before the reload */
+    size_t count, serving;
+    bool taken_up; /* one has heard of the reload at least */
 } Workers;
 
 static void workers_free(Workers *workers) { free(workers->items); }
@@ -67,10 +76,12 @@ static bool is_newborn(const ProcessEntry *process, const char *title) {
 static bool workers_look(const ProcessTable *table, Workers *out) {
     char title[64];
     bool settled = true;
-    out->count = 0;
+    out->count = out->serving = 0;
     for (size_t i = 0; i < table->count && out->count < WORKERS_MAX; i++) {
         title_of(table->items[i].pid, title);
-        if (is_worker(title) && !is_ending(title)) out->items[out->count++] = table->items[i];
+        if (is_worker(title))
+            out->items[out->count++] = (Worker){.process = table->items[i], .ending = is_ending(title)};
+        out->serving += is_worker(title) && !is_ending(title);
         settled &= !is_newborn(&table->items[i], title);
     }
     return settled;
@@ -89,37 +100,53 @@ static int workers_read(Workers *out, Error *error) {
     return 0;
 }
 
-/* How many of them are ending. */
+static void worker_look(Worker *worker) {
+    ProcessEntry now;
+    char title[64];
+    worker->lives = process_entry_read(worker->process.pid, &now) && process_entry_alive(&now) &&
+                    now.start_ticks == worker->process.start_ticks;
+    if (worker->lives) title_of(now.pid, title);
+    worker->ends = !worker->lives || is_ending(title);
+}
+
+/* A master that has taken up a configuration ends all of its workers, some of which hear of it later. */
+static void call_workers(Workers *workers, pid_t master) {
+    workers->taken_up = true;
+    for (size_t i = 0; i < workers->count; i++)
+        workers->items[i].called |= workers->items[i].process.parent == master;
+}
+
+/* How many of them have yet to end. */
 static int64_t look_ending(void *looker, Error *error) {
     (void)error;
     Workers *workers = looker;
-    int64_t ending = 0;
+    int64_t left = 0;
     for (size_t i = 0; i < workers->count; i++) {
-        ProcessEntry now;
-        char title[64];
-        bool lives = process_entry_read(workers->items[i].pid, &now) && process_entry_alive(&now) &&
-                     now.start_ticks == workers->items[i].start_ticks;
-        if (lives) title_of(now.pid, title);
-        bool ends = lives && is_ending(title);
-        workers->taken_up |= !lives || ends;
-        ending += ends;
+        Worker *worker = &workers->items[i];
+        worker_look(worker);
+        if (worker->ends && !worker->ending && !worker->called) call_workers(workers, worker->process.parent);
     }
-    return ending;
+    for (size_t i = 0; i < workers->count; i++) left += workers->items[i].called && workers->items[i].lives;
+    return left;
 }
 
+/* How many have yet to hear of it. */
 static int64_t look_taken_up(void *looker, Error *error) {
     Workers *workers = looker;
+    int64_t left = 0;
     if (look_ending(workers, error) < 0) return -1;
-    return workers->taken_up ? 0 : 1;
+    for (size_t i = 0; i < workers->count; i++) left += workers->items[i].called && !workers->items[i].ends;
+    return workers->taken_up ? left : 1;
 }
 
-/* nginx -s reload returns before the master has read anything. */
+/* nginx -s reload returns before the master has read anything. One that hears late would be taken for one
+ * that hears of the next reload. */
 static int wait_taken_up(const TrafficContext *context, Workers *workers, Error *error) {
     int64_t left, limit_ms = context->traffic->nginx->timeout_ms;
     char text[QUANTITY_TEXT_SIZE];
-    if (workers->count == 0) return 0;
+    if (workers->serving == 0) return 0;
     int result = traffic_wait(context, limit_ms, look_taken_up, workers, &left, error);
-    if (result <= 0) return result;
+    if (result <= 0 || workers->taken_up) return result < 0 ? -1 : 0;
     error_set(error, ERROR_SYSTEM, "nginx did not take its configuration up within %s",
               quantity_duration_text(limit_ms, text));
     return error_hint(error,
@@ -145,7 +172,7 @@ static void upstream_close(Upstream *upstream) {
 #define UPSTREAM_AUTO __attribute__((cleanup(upstream_close))) Upstream
 
 static int lock(const TrafficContext *context, int dir, Error *error) {
-    int64_t until_ms = clock_steady_ms(context->clock) + 2 * context->traffic->nginx->timeout_ms;
+    int64_t until_ms = clock_steady_ms(context->clock) + 3 * context->traffic->nginx->timeout_ms;
     while (flock(dir, LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK && errno != EINTR)
             return error_errno(error, ERROR_SYSTEM, errno, "cannot lock its folder");
@@ -227,7 +254,7 @@ typedef struct Edit {
 } Edit;
 
 /* Written, tested and reloaded even when nothing changes: an attempt that was cut off may have written it
- * only. `workers`: those before the reload. */
+ * only. `workers`: those before the reload. It has been taken up when this returns 0. */
 static int edit(const TrafficContext *context, const Edit *wish, Workers *workers, Error *error) {
     ARENA_AUTO arena = arena_new();
     UPSTREAM_AUTO upstream = {.dir = -1};
@@ -240,8 +267,8 @@ static int edit(const TrafficContext *context, const Edit *wish, Workers *worker
     int64_t weight = wish->percent ? server->whole * wish->percent / 100 : server->weight;
     bool down = wish->as_it_is ? server->down : wish->down;
     upstream_write(buffer_text(&upstream.text), server, down, weight, &text);
-    if (workers_read(workers, error) < 0) return -1;
-    return take_up(context, &upstream, &text, error);
+    if (workers_read(workers, error) < 0 || take_up(context, &upstream, &text, error) < 0) return -1;
+    return wait_taken_up(context, workers, error);
 }
 
 /* ---- the operations */
@@ -267,13 +294,13 @@ static int drain(const TrafficContext *context, TrafficEnd *out, Error *error) {
     WORKERS_AUTO workers = {0};
     Edit wish = {.down = true, .may_empty = context->last};
     int64_t left = 0;
-    if (edit(context, &wish, &workers, error) < 0 || wait_taken_up(context, &workers, error) < 0) return -1;
+    if (edit(context, &wish, &workers, error) < 0) return -1;
     out->unit = "workers";
-    TrafficLook look = workers.count ? look_ending : traffic_look_nothing;
+    TrafficLook look = workers.serving ? look_ending : traffic_look_nothing;
     int result = traffic_wait(context, context->traffic->drain_timeout_ms, look, &workers, &left, error);
     if (result < 0) return -1;
-    out->before = workers.count ? (int64_t)workers.count : TRAFFIC_UNKNOWN;
-    out->left = workers.count ? left : TRAFFIC_UNKNOWN;
+    out->before = workers.serving ? (int64_t)workers.count : TRAFFIC_UNKNOWN;
+    out->left = workers.serving ? left : TRAFFIC_UNKNOWN;
     out->timed_out = result == 1;
     return 0;
 }
@@ -281,15 +308,13 @@ static int drain(const TrafficContext *context, TrafficEnd *out, Error *error) {
 static int readmit(const TrafficContext *context, Error *error) {
     WORKERS_AUTO workers = {0};
     Edit wish = {.percent = context->percent};
-    if (edit(context, &wish, &workers, error) < 0) return -1;
-    return wait_taken_up(context, &workers, error);
+    return edit(context, &wish, &workers, error);
 }
 
 static int weight(const TrafficContext *context, int percent, Error *error) {
     WORKERS_AUTO workers = {0};
     Edit wish = {.as_it_is = true, .percent = percent};
-    if (edit(context, &wish, &workers, error) < 0) return -1;
-    return wait_taken_up(context, &workers, error);
+    return edit(context, &wish, &workers, error);
 }
 
 static const char *describe(const TrafficContext *context, TrafficAction action, Arena *arena) {
