@@ -10,7 +10,6 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 enum { DOCUMENT_MAX = 16 << 20, NAMES_MAX = 4096 };
@@ -20,8 +19,7 @@ enum { DOCUMENT_MAX = 16 << 20, NAMES_MAX = 4096 };
 static int take_lock(Home *home, Error *error) {
     FD_AUTO lock = openat(home->dir, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s/lock", home->path);
-    if (flock(lock, LOCK_EX | LOCK_NB) != 0)
-        return error_set(error, ERROR_REFUSED, "another agent runs in %s", home->path);
+    if (file_lock(lock) < 0) return error_set(error, ERROR_REFUSED, "another agent runs in %s", home->path);
     home->lock = fd_take(&lock);
     return 0;
 }

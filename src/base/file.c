@@ -1,5 +1,6 @@
 #include "base/file.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/random.h"
 #include <dirent.h>
 #include <errno.h>
@@ -113,6 +114,15 @@ int file_read_fd(int fd, const char *path, size_t limit, Buffer *out, Error *err
         buffer_append(&content, part, (size_t)got);
     }
     buffer_append(out, content.data, content.size);
+    return 0;
+}
+
+int file_lock(int fd) {
+    enum { LOOK_MS = 10 };
+    for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += LOOK_MS) {
+        if (errno != EINTR && (errno != EWOULDBLOCK || waited_ms >= FILE_LOCK_WAIT_MS)) return -1;
+        clock_sleep_ms(LOOK_MS);
+    }
     return 0;
 }
 

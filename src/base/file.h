@@ -40,6 +40,11 @@ int file_read_fd(int fd, const char *path, size_t limit, Buffer *out, Error *err
  * descriptor is closed, it is ours alone among threads and programs. -1 with errno: callers word the error.
  */
 int file_open_locked(int dir, const char *name);
+/* Lock it for us alone, waiting for up to FILE_LOCK_WAIT_MS: a holder that was killed may leave a child
+ * between fork and exec, which holds it for a moment longer. -1 with EWOULDBLOCK in errno: somebody has it.
+ */
+int file_lock(int fd);
+enum { FILE_LOCK_WAIT_MS = 1000 };
 
 /* Write all of it, retrying short writes. */
 int file_write_all(int fd, const void *bytes, size_t size, Error *error);

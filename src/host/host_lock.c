@@ -1,14 +1,13 @@
 #include "host/host_lock.h"
 #include "base/cleanup.h"
-#include "base/clock.h"
+#include "base/file.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
-enum { TEXT_SIZE = 128, WAIT_MS = 500, LOOK_MS = 10 };
+enum { TEXT_SIZE = 128 };
 
 static int refuse(int lock, const char *root, Error *error) {
     char holder[TEXT_SIZE] = "";
@@ -21,20 +20,11 @@ static int refuse(int lock, const char *root, Error *error) {
     return -1;
 }
 
-/* A holder that was killed may leave a child between fork and exec, which holds it for a moment longer. */
-static int wait_for(int lock) {
-    for (int waited_ms = 0; flock(lock, LOCK_EX | LOCK_NB) != 0; waited_ms += LOOK_MS) {
-        if (errno != EWOULDBLOCK || waited_ms >= WAIT_MS) return -1;
-        clock_sleep_ms(LOOK_MS);
-    }
-    return 0;
-}
-
 int host_lock_take(int upkeep, const char *root, const char *holder, int *out, Error *error) {
     char text[TEXT_SIZE];
     FD_AUTO lock = openat(upkeep, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock < 0) return error_errno(error, ERROR_SYSTEM, errno, "cannot open the lock of %s", root);
-    if (wait_for(lock) < 0)
+    if (file_lock(lock) < 0)
         return errno == EWOULDBLOCK
                    ? refuse(lock, root, error)
                    : error_errno(error, ERROR_SYSTEM, errno, "cannot take the lock of %s", root);

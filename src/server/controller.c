@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #define DAY_MS INT64_C(86400000)
@@ -31,7 +30,7 @@ static int take_lock(Controller *controller, Error *error) {
     if (lock < 0)
         return error_errno(error, ERROR_SYSTEM, errno, "cannot open %s/controller.lock",
                            controller->spec.state);
-    if (flock(lock, LOCK_EX | LOCK_NB) != 0) {
+    if (file_lock(lock) < 0) {
         error_set(error, ERROR_REFUSED, "another controller runs on %s", controller->spec.state);
         return error_hint(error, "stop that one first, or choose another folder with --state");
     }

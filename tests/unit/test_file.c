@@ -3,6 +3,7 @@
 #include "support/test.h"
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mount.h>
@@ -288,6 +289,33 @@ static void test_a_lock_is_one_holders_alone(void **state) {
     assert_int_equal(status.st_mode & 07777, 0600);
 }
 
+static void *give_back_soon(void *lock) {
+    usleep(200000);
+    close(*(int *)lock);
+    return NULL;
+}
+
+/* As a child of a killed holder does, once it is executed. */
+static void test_a_lock_that_is_given_back_in_a_moment_is_waited_for(void **state) {
+    const TestFolder *folder = *state;
+    pthread_t holder;
+    int held = openat(folder->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    FD_AUTO ours = openat(folder->fd, "lock", O_RDWR | O_CLOEXEC);
+    assert_int_equal(file_lock(held), 0);
+    assert_int_equal(pthread_create(&holder, NULL, give_back_soon, &held), 0);
+    assert_int_equal(file_lock(ours), 0);
+    pthread_join(holder, NULL);
+}
+
+static void test_a_lock_that_somebody_keeps_is_not_waited_for_long(void **state) {
+    const TestFolder *folder = *state;
+    FD_AUTO held = openat(folder->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    FD_AUTO ours = openat(folder->fd, "lock", O_RDWR | O_CLOEXEC);
+    assert_int_equal(file_lock(held), 0);
+    assert_int_equal(file_lock(ours), -1);
+    assert_int_equal(errno, EWOULDBLOCK);
+}
+
 static void test_a_lock_follows_no_link(void **state) {
     TestFolder *folder = *state;
     assert_int_equal(symlinkat("elsewhere", folder->fd, "lock"), 0);
@@ -337,6 +365,8 @@ int main(void) {
         test_in_folder(test_a_folder_that_others_may_write_is_not_obeyed),
         test_in_folder(test_syncs),
         test_in_folder(test_a_lock_is_one_holders_alone),
+        test_in_folder(test_a_lock_that_is_given_back_in_a_moment_is_waited_for),
+        test_in_folder(test_a_lock_that_somebody_keeps_is_not_waited_for_long),
         test_in_folder(test_a_lock_follows_no_link),
         test_in_folder(test_reads_an_open_file_up_to_the_limit),
         test_in_folder(test_removes_nothing_that_leads_out_of_the_folder),
