@@ -102,7 +102,9 @@ static void collect(const Cli *cli, Ask *asked, int64_t until_ms) {
 
 static void ask_there(const Cli *cli, Ask *asks, size_t count, int64_t patience_ms) {
     int64_t until_ms = patience_ms ? clock_steady_ms(clock_system()) + patience_ms : INT64_MAX;
-    for (size_t i = 0; i < count; i++) send(cli, &asks[i], &asks[i].error);
+    for (size_t i = 0; i < count; i++)
+        if (send(cli, &asks[i], &asks[i].error) < 0)
+            asks[i].id[0] = '\0'; /* that of an earlier one is not meant */
     for (size_t i = 0; i < count; i++)
         if (asks[i].id[0]) collect(cli, &asks[i], until_ms);
     erase_progress(cli);
@@ -111,6 +113,10 @@ static void ask_there(const Cli *cli, Ask *asks, size_t count, int64_t patience_
 /* ---- either */
 
 void ask_all(const Cli *cli, Ask *asks, size_t count, int64_t patience_ms) {
+    for (size_t i = 0; i < count; i++) {
+        asks[i].answer = NULL;
+        asks[i].error = (Error){0};
+    }
     if (cli->server) {
         ask_there(cli, asks, count, patience_ms);
         return;

@@ -169,7 +169,6 @@ static int restore(const Cli *cli, const Arguments *arguments, json_t **out, Err
     if (agree(cli, arguments, counts, error) < 0) return -1;
     asked.task.look = false;
     if (!arguments_has(arguments, "yes")) asked.task.seen = json_get_text(counts, "seen", NULL);
-    asked.answer = NULL;
     if (ask(cli, &asked, error) < 0) return -1;
     *out = asked.answer;
     return 0;
