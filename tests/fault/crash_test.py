@@ -116,7 +116,6 @@ class Place:
         (self.root / "shared" / "settings").write_text("colour = blue\n")
         self.data = self.listed_data()
         self.stop()
-        wait_for(lambda: not self.processes(), "the end of every process")
         (folder / "now").rename(folder / "beginning")
 
     def run(self, plan, **env):
@@ -140,11 +139,16 @@ class Place:
         return {pid: command for pid, command in found.items() if command != [""]}
 
     def stop(self):
-        for pid in self.processes():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        """All of them: one that is being started while the others are killed is looked for again."""
+        def none_lives():
+            found = self.processes()
+            for pid in found:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not found
+        wait_for(none_lives, "the end of every process")
         if self.service:
             self.service.wait()
             self.service = None
@@ -363,10 +367,10 @@ ROWS = [Row(plan, thread, mode) for plan, mode in (("good", "kill"), ("good", "t
 
 
 def show(failures):
-    """One failure of each sort in full: the second line says what was wrong."""
+    """One failure of each sort in full: the second line, if there is one, says what was wrong."""
     sorts = {}
     for failure in failures:
-        wrong = re.sub(r"[0-9a-z]{8,}|[0-9]+", "*", str(failure).splitlines()[1])
+        wrong = re.sub(r"[0-9a-z]{8,}|[0-9]+", "*", str(failure).splitlines()[:2][-1])
         sorts.setdefault(wrong, []).append(failure)
     for same in list(sorts.values())[:SHOWN]:
         print(f"# {len(same)} like this one:")
