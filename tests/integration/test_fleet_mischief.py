@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """People who mean no good: a controller goes on serving its hosts while they try."""
+import concurrent.futures
 import json
 import os
 import resource
 import socket
+import struct
 import threading
 import time
 
 from fleet_support import PIECE, Fleet, contextlib, fleet_test, main, wait_for
 
 CROWD = 3000  # connections that say nothing, where the limit on descriptors allows
+MANY = 100_000  # in all
 FEW_FILES = 1200  # a controller with so few has some 250 connections for one address
 CROWD_SOURCES = [f"127.0.0.{i}" for i in range(101, 109)]  # one address alone may not have so many
 
@@ -198,6 +201,35 @@ def thousands_of_connections_that_ask_nothing_lock_nobody_out(fleet):
         assert fleet.ask.get("/api/v1/status").json["connections"] >= count * 9 // 10
         serves(fleet, "2.0")
     wait_for(lambda: fleet.ask.get("/api/v1/status").json["connections"] < 100, "the crowd to be gone")
+    fleet.check()
+
+
+def connect_and_reset(fleet, source, times):
+    """Connections that come and are gone at once, without a TIME_WAIT; how many came to be."""
+    made = 0
+    for _ in range(times):
+        with contextlib.suppress(OSError), socket.socket() as one:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            one.bind((source, 0))
+            one.settimeout(5)
+            one.connect((fleet.address, fleet.port))
+            made += 1
+    return made
+
+
+@fleet_test(hosts=1)
+def a_hundred_thousand_connections_in_all_lock_nobody_out(fleet):
+    """At once, no process may have so many here; one after the other, eight at a time, they come as fast as they can."""
+    fleet.install("1.0")
+    with concurrent.futures.ThreadPoolExecutor(len(CROWD_SOURCES)) as pool:
+        share = MANY // len(CROWD_SOURCES)
+        running = [pool.submit(connect_and_reset, fleet, source, share) for source in CROWD_SOURCES]
+        serves(fleet, "2.0")
+        made = sum(one.result() for one in running)
+    print(f"# {made} connections", flush=True)
+    assert made > MANY * 9 // 10
+    wait_for(lambda: fleet.ask.get("/api/v1/status").json["connections"] < 100, "the last of them to be gone")
+    serves(fleet, "3.0")
     fleet.check()
 
 
