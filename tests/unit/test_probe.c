@@ -170,8 +170,8 @@ static void test_command_runs_in_the_root(void **state) {
 /* Ends with status 0 when it is nobody, can gain no rights, and has the memory of a helper and no more. */
 static const char *const as_nobody[] = {
     "sh", "-c",
-    "test $(id -un) = nobody && grep -q 'NoNewPrivs:.1' /proc/self/status && "
-    "test $(ulimit -d) = 4194304 && test $(ulimit -c) = 0 && echo 1.2"};
+    ("test $(id -un) = nobody && grep -q 'NoNewPrivs:.1' /proc/self/status && "
+     "test $(ulimit -d) = 4194304 && test $(ulimit -c) = 0 && echo 1.2")};
 
 static void test_a_command_has_the_rights_of_the_services_user(void **state) {
     (void)state;
