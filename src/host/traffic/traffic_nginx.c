@@ -102,7 +102,7 @@ static int workers_read(Workers *out, Error *error) {
 
 static void worker_look(Worker *worker) {
     ProcessEntry now;
-    char title[64];
+    char title[64] = "";
     worker->lives = process_entry_read(worker->process.pid, &now) && process_entry_alive(&now) &&
                     now.start_ticks == worker->process.start_ticks;
     if (worker->lives) title_of(now.pid, title);
