@@ -1,5 +1,6 @@
 #include "base/json.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,6 +119,12 @@ int json_disarm(json_t *json, int depth) {
         if (json_disarm(value, depth - 1) < 0) return -1;
     }
     return 0;
+}
+
+void json_set_time(json_t *object, const char *key, int64_t wall_ms) {
+    char text[CLOCK_TEXT_SIZE];
+    clock_to_text(wall_ms, text);
+    json_set_text(object, key, text);
 }
 
 /* ---- errors */

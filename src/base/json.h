@@ -29,6 +29,8 @@ bool json_get_bool(const json_t *json, const char *key, bool fallback);
 void json_set_text(json_t *object, const char *key, const char *value);
 void json_set_integer(json_t *object, const char *key, int64_t value);
 void json_set_bool(json_t *object, const char *key, bool value);
+/* As RFC 3339 (base/clock.h). */
+void json_set_time(json_t *object, const char *key, int64_t wall_ms);
 /* {"error", "error_zh", "kind"}: an error on its way to somebody else. */
 void json_set_error(json_t *object, const Error *error);
 /* And back. False, and `out` untouched: the object has none. `out` may be NULL. */

@@ -13,12 +13,6 @@
 
 /* ---- restore points, as they are told */
 
-static void set_time(json_t *json, const char *key, int64_t time_ms) {
-    char time[CLOCK_TEXT_SIZE];
-    clock_to_text(time_ms, time);
-    json_set_text(json, key, time);
-}
-
 static json_t *point_to_json(const RestorePoint *point, const char *store) {
     json_t *json = json_object(), *parts = json_array();
     uint64_t files = 0, bytes = 0;
@@ -35,7 +29,7 @@ static json_t *point_to_json(const RestorePoint *point, const char *store) {
     json_set_integer(json, "files", (int64_t)files);
     json_set_integer(json, "bytes", (int64_t)bytes);
     json_object_set_new(json, "parts", parts);
-    if (point->proof.time_ms != 0) set_time(json, "proved", point->proof.time_ms);
+    if (point->proof.time_ms != 0) json_set_time(json, "proved", point->proof.time_ms);
     return json;
 }
 

@@ -11,18 +11,12 @@ enum { FACTS_DEPTH_MAX = 12, WAIT_MOST_MS = 60000, HEARD_WAIT_MS = 10000 };
 
 /* ---- joining */
 
-static void set_time(json_t *event, const char *key, int64_t ms) {
-    char time[CLOCK_TEXT_SIZE];
-    clock_to_text(ms, time);
-    json_set_text(event, key, time);
-}
-
 static int write_certificate(RouteCall *call, const char *type, const CertificateHost *host, Error *error) {
     json_t *event = json_object();
     json_set_text(event, "type", type);
     json_set_text(event, "host", host->name);
     json_set_text(event, "serial", host->serial);
-    set_time(event, "not_after", host->not_after_ms);
+    json_set_time(event, "not_after", host->not_after_ms);
     json_set_text(event, "address", server_request_peer(call->request)->address);
     return fleet_write(call->controller->fleet, event, error);
 }

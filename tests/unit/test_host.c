@@ -30,10 +30,8 @@ static void test_a_damaged_release_of_that_version_is_installed_anew(void **stat
     assert_false(sample_stands(folder, "root/releases/1.0/strange"));
 }
 
-/* Stopped, and then the old release is not there: nobody may start the new one over data that is put back. */
-static void test_a_version_whose_rollback_failed_half_way_is_not_one_to_be_watched(void **state) {
-    const TestFolder *folder = *state;
-    Error failure = {0};
+/* From 1.0 to 2.0, and nobody has confirmed it. */
+static SampleHost switched(const TestFolder *folder) {
     sample_pack_version(folder, "1.0", true);
     sample_pack_version(folder, "2.0", true);
     sample_host_upgrade(folder, "C1", "1.0");
@@ -41,6 +39,14 @@ static void test_a_version_whose_rollback_failed_half_way_is_not_one_to_be_watch
     sample_host_open(&host);
     sample_host_done(&host, ORDER_PREPARE);
     sample_host_done(&host, ORDER_SWITCH);
+    return host;
+}
+
+/* Stopped, and then the old release is not there: nobody may start the new one over data that is put back. */
+static void test_a_version_whose_rollback_failed_half_way_is_not_one_to_be_watched(void **state) {
+    const TestFolder *folder = *state;
+    Error failure = {0};
+    SampleHost host = switched(folder);
     assert_true(host_is_switched(host.host));
     assert_int_equal(renameat(folder->fd, "root/releases/1.0", folder->fd, "away"), 0);
     assert_int_equal(sample_host_order(&host, ORDER_ROLLBACK, &failure), -1);
@@ -57,13 +63,7 @@ static void test_a_version_whose_rollback_failed_half_way_is_not_one_to_be_watch
 static void test_a_version_whose_rollback_failed_half_way_is_not_confirmed(void **state) {
     const TestFolder *folder = *state;
     static const OrderKind late[] = {ORDER_CONFIRM, ORDER_COMMIT};
-    sample_pack_version(folder, "1.0", true);
-    sample_pack_version(folder, "2.0", true);
-    sample_host_upgrade(folder, "C1", "1.0");
-    SampleHost host = sample_host(folder, "C2", "2.0", NULL);
-    sample_host_open(&host);
-    sample_host_done(&host, ORDER_PREPARE);
-    sample_host_done(&host, ORDER_SWITCH);
+    SampleHost host = switched(folder);
     assert_int_equal(renameat(folder->fd, "root/releases/1.0", folder->fd, "away"), 0);
     assert_int_equal(sample_host_order(&host, ORDER_ROLLBACK, NULL), -1);
     for (size_t i = 0; i < 2; i++) {
@@ -79,13 +79,7 @@ static void test_a_version_whose_rollback_failed_half_way_is_not_confirmed(void 
 static void test_what_rolled_back_by_itself_is_not_switched_again(void **state) {
     const TestFolder *folder = *state;
     Error failure = {0};
-    sample_pack_version(folder, "1.0", true);
-    sample_pack_version(folder, "2.0", true);
-    sample_host_upgrade(folder, "C1", "1.0");
-    SampleHost host = sample_host(folder, "C2", "2.0", NULL);
-    sample_host_open(&host);
-    sample_host_done(&host, ORDER_PREPARE);
-    sample_host_done(&host, ORDER_SWITCH);
+    SampleHost host = switched(folder);
     assert_done(host_roll_back_by_itself(host.host, error));
     assert_true(host_rolled_back_by_itself(host.host));
     static const OrderKind late[] = {ORDER_SWITCH, ORDER_CONFIRM, ORDER_COMMIT};

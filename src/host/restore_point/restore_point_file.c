@@ -39,12 +39,6 @@ static void set_digest(json_t *object, const char *key, const Digest *digest) {
     json_set_text(object, key, text);
 }
 
-static void set_time(json_t *object, const char *key, int64_t time_ms) {
-    char text[CLOCK_TEXT_SIZE];
-    clock_to_text(time_ms, text);
-    json_set_text(object, key, text);
-}
-
 void restore_point_part_describe(const RestorePointPart *part, json_t *json) {
     json_t *paths = json_array();
     for (size_t i = 0; i < part->path_count; i++) json_array_append_new(paths, json_string(part->paths[i]));
@@ -61,7 +55,7 @@ void restore_point_describe(const RestorePoint *point, json_t *json) {
     json_set_text(json, "root", point->root);
     json_set_text(json, "version", point->version);
     json_set_text(json, "kind", restore_point_kind_name(point->kind));
-    set_time(json, "time", point->time_ms);
+    json_set_time(json, "time", point->time_ms);
     json_set_integer(json, "stored_bytes", (int64_t)point->stored_bytes);
 }
 
@@ -212,7 +206,7 @@ int restore_point_head_parse(const char *text, size_t size, RestorePoint **out, 
 int restore_point_write_proof(Store *store, const RestorePoint *point, Error *error) {
     JSON_AUTO json = json_object();
     set_digest(json, "head", &point->head_digest);
-    set_time(json, "time", point->proof.time_ms);
+    json_set_time(json, "time", point->proof.time_ms);
     json_set_integer(json, "restored_files", (int64_t)point->proof.restored_files);
     json_set_integer(json, "restored_bytes", (int64_t)point->proof.restored_bytes);
     json_set_integer(json, "known_files", (int64_t)point->proof.known_files);
